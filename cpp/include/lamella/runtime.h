@@ -1,0 +1,27 @@
+// Threads, random seeds and what was built.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "lamella/export.h"
+
+namespace lamella {
+
+/// Upper bound on the threads of one computation; n >= 1.
+LAMELLA_API void set_num_threads(int n);
+/// set_num_threads, else LAMELLA_NUM_THREADS, else OMP_NUM_THREADS, else what affinity and cgroup
+/// allow. 1 in a child after fork().
+LAMELLA_API int num_threads();
+
+/// Seeds the generator that draws the seeds of layers, initializers and shuffling.
+LAMELLA_API void set_random_seed(std::uint64_t seed);
+/// The next seed (63 bits) from that generator.
+LAMELLA_API std::int64_t next_seed();
+
+/// Key-value pairs: version, isa, available isas, compiler, threads, OpenMP.
+LAMELLA_API std::vector<std::pair<std::string, std::string>> build_info();
+
+}  // namespace lamella

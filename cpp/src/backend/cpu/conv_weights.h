@@ -1,0 +1,141 @@
+// The gradient of a convolution's weights: for every tap, dw (c x o) = sum over pixels of
+// x[pixel + tap] (outer product) dy[pixel]. Pixels are cut into fixed parts with a dw of their own,
+// which are added in order at the end, and within a part into blocks that stay in the cache.
+#pragma once
+
+#include "backend/cpu/conv_geometry.h"
+#include "backend/cpu/gemm.h"
+#include "backend/cpu/parallel.h"
+#include "backend/cpu/simd.h"
+
+namespace lamella::kernels {
+inline namespace LAMELLA_ISA_NAMESPACE {
+
+inline constexpr std::int64_t kWeightParts = 8;               // parts of the pixels at most
+inline constexpr std::int64_t kWeightUnits = 16;              // pieces of work wanted
+inline constexpr std::int64_t kPartsElements = 1 << 21;       // of all parts' dw
+inline constexpr std::int64_t kPiece = 256;                   // pixels of a line at a time
+inline constexpr std::int64_t kWeightBlock = 512;             // pixels at a time
+
+/// Parts into which `units` pieces of work of `cost` multiply-adds each are cut, given dw's size.
+inline std::int64_t weight_parts(std::int64_t units, std::int64_t cost, std::int64_t elements) {
+  const std::int64_t by_memory = kPartsElements / std::max<std::int64_t>(1, elements);
+  const std::int64_t wanted =
+      static_cast<std::int64_t>(static_cast<double>(units) * static_cast<double>(cost) /
+                                static_cast<double>(2 * kGemmGrain));
+  return std::clamp<std::int64_t>(std::min({wanted, by_memory, kWeightParts, units}), 1,
+                                  kWeightParts);
+}
+
+/// dw[i] = parts[0][i] + parts[1][i] + ...
+template <class T>
+void add_parts(const T* parts, std::int64_t n_parts, std::int64_t elements, T* dw,
+               const Exec& exec) {
+  constexpr int kW = Vec<T>::kWidth;
+  const std::int64_t vectors = (elements + kW - 1) / kW;
+  parallel_for(exec, vectors, grain_for(n_parts * kW), [&](std::int64_t v0, std::int64_t v1) {
+    for (std::int64_t i = v0 * kW; i < v1 * kW; i += kW) {
+      const std::int64_t left = std::min<std::int64_t>(kW, elements - i);
+      Vec<T> sum = Vec<T>::load_partial(parts + i, left);
+      for (std::int64_t r = 1; r < n_parts; ++r) {
+        sum = sum + Vec<T>::load_partial(parts + r * elements + i, left);
+      }
+      sum.store_partial(dw + i, left);
+    }
+  });
+}
+
+/// Lines of results in pieces of at most kPiece pixels, in blocks of about kWeightBlock pixels.
+struct WeightPlan {
+  std::int64_t pieces_per_line, pieces, block, blocks;
+  std::int64_t parts, tap_groups;
+};
+
+inline WeightPlan plan_weights(const ConvGeometry& g) {
+  WeightPlan p{};
+  p.pieces_per_line = (g.out[2] + kPiece - 1) / kPiece;
+  p.pieces = g.n * g.out[0] * g.out[1] * p.pieces_per_line;
+  p.block = std::max<std::int64_t>(1, kWeightBlock / std::min(kPiece, std::max<std::int64_t>(1, g.out[2])));
+  p.blocks = (p.pieces + p.block - 1) / p.block;
+  const std::int64_t taps = product3(g.k);
+  const std::int64_t elements = taps * (g.c / g.groups) * g.o;
+  const std::int64_t cost = elements * p.block * std::min(kPiece, g.out[2]);
+  p.parts = weight_parts(p.blocks, cost, elements);
+  const bool split = static_cast<double>(cost) * static_cast<double>(p.blocks) > 16.0 * kGemmGrain;
+  p.tap_groups = split ? std::min(taps, (kWeightUnits + p.parts - 1) / p.parts) : 1;
+  return p;
+}
+
+/// dw of taps [t0, t1) from blocks [b0, b1).
+template <class T>
+void weights_of_blocks(const ConvGeometry& g, const WeightPlan& plan, const T* x, const T* dy,
+                       std::int64_t b0, std::int64_t b1, std::int64_t t0, std::int64_t t1, T* dw) {
+  const Axis axis[3] = {forward_axis(g, 0), forward_axis(g, 1), forward_axis(g, 2)};
+  const std::int64_t cg = g.c / g.groups;
+  const std::int64_t og = g.o / g.groups;
+  Segment<T> segments[kWeightBlock + 1];
+  for (std::int64_t block = b0; block < b1; ++block) {
+    const std::int64_t p0 = block * plan.block;
+    const std::int64_t p1 = std::min(plan.pieces, p0 + plan.block);
+    for (std::int64_t t = t0; t < t1; ++t) {
+      const std::int64_t j2 = t % g.k[2];
+      const std::int64_t j1 = t / g.k[2] % g.k[1];
+      const std::int64_t j0 = t / g.k[2] / g.k[1];
+      std::int64_t lo = 0;
+      std::int64_t hi = 0;
+      valid_range(axis[2], j2, lo, hi);
+      int n = 0;
+      for (std::int64_t piece = p0; piece < p1; ++piece) {
+        const std::int64_t index = piece / plan.pieces_per_line;
+        const std::int64_t start = piece % plan.pieces_per_line * kPiece;
+        const std::int64_t from = std::max(lo, start);
+        const std::int64_t to = std::min(hi, start + kPiece);
+        if (from >= to) continue;
+        const Line line = line_at(index, g.out[0], g.out[1]);
+        const std::int64_t s0 = line.q0 * g.stride[0] + axis[0].base + j0 * axis[0].step;
+        const std::int64_t s1 = line.q1 * g.stride[1] + axis[1].base + j1 * axis[1].step;
+        const std::int64_t s2 = from * g.stride[2] + axis[2].base + j2 * axis[2].step;
+        if (s0 < 0 || s0 >= g.in[0] || s1 < 0 || s1 >= g.in[1]) continue;
+        segments[n++] = {x + (((line.n * g.in[0] + s0) * g.in[1] + s1) * g.in[2] + s2) * g.c,
+                         dy + (index * g.out[2] + from) * g.o, to - from};
+      }
+      if (n == 0 && block > b0) continue;  // the first block writes its zeros
+      for (std::int64_t group = 0; group < g.groups; ++group) {
+        for (std::int64_t j = 0; j < og; j += kPanelWidth<T>) {
+          Tile<T> tile{};
+          tile.segments = segments;
+          tile.n_segments = n;
+          tile.a_shift = group * cg;
+          tile.b_shift = group * og + j;
+          tile.a_step = g.stride[2] * g.c;
+          tile.ldb = g.o;
+          tile.c = dw + t * cg * g.o + group * og + j;
+          tile.add = block > b0;
+          run_strips(next_panel<T>(og - j), true, cg, 1, g.o, tile);
+        }
+      }
+    }
+  }
+}
+
+template <class T>
+void run_weights(const ConvGeometry& g, const T* x, const T* dy, T* dw, T* workspace,
+                 const Exec& exec) {
+  const WeightPlan plan = plan_weights(g);
+  const std::int64_t taps = product3(g.k);
+  const std::int64_t elements = taps * (g.c / g.groups) * g.o;
+  T* parts = plan.parts > 1 ? workspace : dw;
+  parallel_for(exec, plan.parts * plan.tap_groups, 1, [&](std::int64_t u0, std::int64_t u1) {
+    for (std::int64_t u = u0; u < u1; ++u) {
+      const std::int64_t part = u / plan.tap_groups;
+      const std::int64_t group = u % plan.tap_groups;
+      weights_of_blocks(g, plan, x, dy, plan.blocks * part / plan.parts,
+                        plan.blocks * (part + 1) / plan.parts, taps * group / plan.tap_groups,
+                        taps * (group + 1) / plan.tap_groups, parts + part * elements);
+    }
+  });
+  if (plan.parts > 1) add_parts(parts, plan.parts, elements, dw, exec);
+}
+
+}  // namespace LAMELLA_ISA_NAMESPACE
+}  // namespace lamella::kernels

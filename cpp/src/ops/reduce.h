@@ -1,0 +1,44 @@
+// Reduction and softmax op classes, which passes look for.
+#pragma once
+
+#include "ops/op.h"
+
+namespace lamella {
+
+struct Reduce final : OpBase<Reduce> {
+  static constexpr const char* kName = "reduce";
+  kernels::ReduceOp op = kernels::ReduceOp::kSum;
+  std::vector<std::int64_t> axes;  // sorted, non-negative
+  bool keepdims = false;
+
+  std::vector<Spec> infer(std::span<const Spec> in) const override;
+  void lower(Lowering& l) const override;
+  void vjp(const Vjp& v) const override;
+  void visit(AttrVisitor& v) override;
+};
+
+/// For each element, the product of the other elements along `axes`.
+Tensor prod_of_others(const Tensor& x, const std::vector<std::int64_t>& axes);
+
+/// Over the last axis.
+struct Softmax final : OpBase<Softmax> {
+  static constexpr const char* kName = "softmax";
+  bool log = false;
+  std::vector<Spec> infer(std::span<const Spec> in) const override { return {in[0]}; }
+  void lower(Lowering& l) const override;
+  void vjp(const Vjp& v) const override;
+  void visit(AttrVisitor& v) override { v.attr("log", log); }
+  bool may_overwrite(int) const override { return true; }
+};
+
+struct SoftmaxGrad final : OpBase<SoftmaxGrad> {
+  static constexpr const char* kName = "softmax_grad";
+  bool log = false;
+  std::vector<Spec> infer(std::span<const Spec> in) const override { return {in[0]}; }
+  void lower(Lowering& l) const override;
+  void vjp(const Vjp& v) const override;
+  void visit(AttrVisitor& v) override { v.attr("log", log); }
+  bool may_overwrite(int i) const override { return i == 1; }
+};
+
+}  // namespace lamella

@@ -1,0 +1,83 @@
+#include "tensor/pool.h"
+
+#include <atomic>
+#include <bit>
+#include <cstdint>
+#include <mutex>
+#include <new>
+#include <vector>
+
+namespace lamella::detail {
+namespace {
+
+constexpr std::size_t kAlignment = 64;
+constexpr std::size_t kMaxCachedBlock = std::size_t{64} << 20;
+constexpr std::size_t kMaxCached = std::size_t{256} << 20;
+constexpr int kClasses = 64 * 4;
+
+// Size classes: four per power of two, so at most a quarter of a block is unused.
+std::size_t round_up(std::size_t bytes) {
+  if (bytes <= kAlignment) return kAlignment;
+  const std::size_t step = std::max(kAlignment, std::bit_floor(bytes - 1) / 4);
+  return (bytes + step - 1) / step * step;
+}
+
+int class_of(std::size_t rounded) {
+  const int log = std::bit_width(rounded) - 1;
+  const auto quarter = static_cast<int>((rounded >> (log >= 2 ? log - 2 : 0)) & 3);
+  return log * 4 + quarter;
+}
+
+struct Pool {
+  std::mutex mutex;
+  std::vector<void*> free[kClasses];
+  std::size_t cached = 0;
+};
+
+Pool& pool() {
+  static auto* p = new Pool;  // never destroyed: tensors may outlive static destructors
+  return *p;
+}
+
+std::atomic<std::size_t> allocations{0};
+
+void* take(std::size_t rounded) {
+  Pool& p = pool();
+  {
+    std::lock_guard lock(p.mutex);
+    auto& list = p.free[class_of(rounded)];
+    if (!list.empty()) {
+      void* block = list.back();
+      list.pop_back();
+      p.cached -= rounded;
+      return block;
+    }
+  }
+  return ::operator new(rounded, std::align_val_t{kAlignment});
+}
+
+void give(void* block, std::size_t rounded) {
+  Pool& p = pool();
+  {
+    std::lock_guard lock(p.mutex);
+    if (rounded <= kMaxCachedBlock && p.cached + rounded <= kMaxCached) {
+      p.free[class_of(rounded)].push_back(block);
+      p.cached += rounded;
+      return;
+    }
+  }
+  ::operator delete(block, std::align_val_t{kAlignment});
+}
+
+}  // namespace
+
+std::shared_ptr<void> pool_allocate(std::size_t bytes, void** data) {
+  allocations.fetch_add(1, std::memory_order_relaxed);
+  const std::size_t rounded = round_up(bytes);
+  *data = take(rounded);
+  return std::shared_ptr<void>(*data, [rounded](void* block) { give(block, rounded); });
+}
+
+std::size_t pool_allocations() { return allocations.load(std::memory_order_relaxed); }
+
+}  // namespace lamella::detail

@@ -1,0 +1,129 @@
+#include "lamella/runtime.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <chrono>
+#include <cstdlib>
+#include <fstream>
+#include <mutex>
+#include <sstream>
+#include <string>
+#include <thread>
+
+#if defined(__linux__)
+#include <pthread.h>
+#include <sched.h>
+#endif
+
+#include "backend/registry.h"
+#include "lamella/error.h"
+#include "lamella/version.h"
+
+namespace lamella {
+namespace {
+
+int affinity_count() {
+#if defined(__linux__)
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (sched_getaffinity(0, sizeof set, &set) == 0) return std::max(1, CPU_COUNT(&set));
+#endif
+  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+}
+
+/// CPUs that the container's quota allows, rounded up; a large number when there is none.
+int cgroup_count() {
+  std::ifstream v2("/sys/fs/cgroup/cpu.max");
+  std::string quota;
+  double period = 0;
+  if (v2 >> quota >> period && quota != "max" && period > 0)
+    return std::max(1, static_cast<int>((std::stod(quota) + period - 1) / period));
+  std::ifstream q("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"), p("/sys/fs/cgroup/cpu/cpu.cfs_period_us");
+  double quota_us = 0, period_us = 0;
+  if (q >> quota_us && p >> period_us && quota_us > 0 && period_us > 0)
+    return std::max(1, static_cast<int>((quota_us + period_us - 1) / period_us));
+  return 1 << 20;
+}
+
+/// A positive number from the environment, or 0. OMP_NUM_THREADS may be a list: its first entry counts.
+int from_environment(const char* name) {
+  const char* text = std::getenv(name);
+  if (text == nullptr || *text == '\0') return 0;
+  char* end = nullptr;
+  errno = 0;
+  const long n = std::strtol(text, &end, 10);
+  check(errno == 0 && end != text && (*end == '\0' || *end == ',') && n >= 1 && n < (1 << 20), name,
+        ": expected a positive number of threads, got '", text, "'");
+  return static_cast<int>(n);
+}
+
+std::atomic<int> threads{0};  // 0: not decided yet
+
+int default_threads() {
+  if (const int n = from_environment("LAMELLA_NUM_THREADS")) return n;
+  if (const int n = from_environment("OMP_NUM_THREADS")) return n;
+  return std::min(affinity_count(), cgroup_count());
+}
+
+#if defined(__linux__)
+// GNU OpenMP's threads do not survive fork() and a parallel region in the child would hang.
+void single_threaded_child() { threads.store(1, std::memory_order_relaxed); }
+#endif
+
+struct Generator {
+  std::mutex mutex;
+  std::uint64_t state = 0;
+  bool seeded = false;
+};
+
+Generator& generator() {
+  static Generator g;
+  return g;
+}
+
+}  // namespace
+
+void set_num_threads(int n) {
+  check(n >= 1, "set_num_threads: expected a number of threads >= 1, got ", n);
+  threads.store(n, std::memory_order_relaxed);
+}
+
+int num_threads() {
+  int n = threads.load(std::memory_order_relaxed);
+  if (n > 0) [[likely]]
+    return n;
+#if defined(__linux__)
+  static std::once_flag once;
+  std::call_once(once, [] { pthread_atfork(nullptr, nullptr, single_threaded_child); });
+#endif
+  n = default_threads();
+  int expected = 0;
+  threads.compare_exchange_strong(expected, n);
+  return threads.load(std::memory_order_relaxed);
+}
+
+void set_random_seed(std::uint64_t seed) {
+  Generator& g = generator();
+  std::lock_guard lock(g.mutex);
+  g.state = seed;
+  g.seeded = true;
+}
+
+std::int64_t next_seed() {
+  Generator& g = generator();
+  std::lock_guard lock(g.mutex);
+  if (!g.seeded) {
+    std::ifstream random("/dev/urandom", std::ios::binary);
+    if (!random.read(reinterpret_cast<char*>(&g.state), sizeof g.state))
+      g.state = static_cast<std::uint64_t>(
+          std::chrono::steady_clock::now().time_since_epoch().count());
+    g.seeded = true;
+  }
+  std::uint64_t z = (g.state += 0x9E3779B97F4A7C15ull);  // splitmix64
+  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ull;
+  z = (z ^ (z >> 27)) * 0x94D049BB133111EBull;
+  return static_cast<std::int64_t>((z ^ (z >> 31)) >> 1);
+}
+
+}  // namespace lamella

@@ -1,0 +1,391 @@
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstring>
+#include <deque>
+#include <mutex>
+#include <numeric>
+
+#include "graph/program.h"
+#include "lamella/program.h"
+#include "lamella/runtime.h"
+#include "optim/optimizer_impl.h"
+
+namespace lamella {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+std::vector<Shape> batch_shapes(std::span<const RowSource> inputs, std::int64_t rows) {
+  std::vector<Shape> shapes;
+  for (const RowSource& s : inputs) {
+    Shape shape{Dim(rows)};
+    for (Dim d : s.row_shape) shape.push_back(d);
+    shapes.push_back(shape);
+  }
+  return shapes;
+}
+
+/// All sources have the same number of rows.
+std::int64_t common_rows(const GraphData& g, std::span<const RowSource> inputs) {
+  check<ShapeError>(inputs.size() == g.inputs.size(), "expected ", g.inputs.size(),
+                    " arrays, got ", inputs.size());
+  for (std::size_t i = 1; i < inputs.size(); ++i)
+    check<ShapeError>(inputs[i].rows == inputs[0].rows, "input '", g.inputs[i].name, "' has ",
+                      inputs[i].rows, " rows, input '", g.inputs[0].name, "' has ",
+                      inputs[0].rows);
+  return inputs.empty() ? 1 : inputs[0].rows;
+}
+
+/// Copies rows into the program's input slots: `index[0..n)` or first, first + 1, ...
+void feed(Program& p, std::span<const RowSource> inputs, const std::int64_t* index,
+          std::int64_t first, std::int64_t n) {
+  int fault = 0;
+  const kernels::Exec exec{num_threads(), &fault};
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    void* dst = p.input(i);
+    if (dst == nullptr) continue;
+    const RowSource& s = inputs[i];
+    kernels::table().feed({s.dtype, p.input_spec(i).dtype, s.data, dst, index, first, n,
+                           s.row_shape.size(), s.row_stride},
+                          exec);
+  }
+}
+
+}  // namespace
+
+RowSource rows_of(const Tensor& t) {
+  check<ShapeError>(t.rank() >= 1, "data: expected at least one axis, got a scalar");
+  RowSource s;
+  s.data = t.raw();
+  s.dtype = t.dtype();
+  s.rows = t.shape()[0].value();
+  for (int i = 1; i < t.rank(); ++i) s.row_shape.push_back(t.shape()[i]);
+  s.row_stride = s.row_shape.size() * static_cast<std::int64_t>(size_of(s.dtype));
+  return s;
+}
+
+std::vector<std::int64_t> shuffled_order(std::int64_t n, std::uint64_t seed, std::int64_t epoch) {
+  // Fisher-Yates over splitmix64; the stream depends on seed and epoch only.
+  std::uint64_t state =
+      seed * 0x9E3779B97F4A7C15ull ^ (static_cast<std::uint64_t>(epoch) + 1) * 0xD1B54A32D192ED03ull;
+  auto next = [&state] {
+    std::uint64_t z = (state += 0x9E3779B97F4A7C15ull);
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ull;
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EBull;
+    return z ^ (z >> 31);
+  };
+  std::vector<std::int64_t> order(static_cast<std::size_t>(n));
+  std::iota(order.begin(), order.end(), std::int64_t{0});
+  for (std::size_t i = order.size(); i > 1; --i) {
+    // Unbiased up to 2^-64 n: the high half of a 64 x 64 bit product.
+    const auto j = static_cast<std::size_t>((static_cast<unsigned __int128>(next()) * i) >> 64);
+    std::swap(order[i - 1], order[j]);
+  }
+  return order;
+}
+
+// ---------------------------------------------------------------- Executor
+
+struct Executor::Impl {
+  explicit Impl(const Graph& g) : graph(g) {}
+
+  struct Entry {
+    std::vector<Shape> shapes;
+    std::vector<std::unique_ptr<Program>> free;
+  };
+  static constexpr std::size_t kMaxEntries = 16;  // shapes kept; the oldest goes
+
+  std::unique_ptr<Program> take(const std::vector<Shape>& shapes) {
+    {
+      std::lock_guard lock(mutex);
+      for (Entry& e : entries)
+        if (e.shapes == shapes && !e.free.empty()) {
+          auto p = std::move(e.free.back());
+          e.free.pop_back();
+          return p;
+        }
+    }
+    return std::make_unique<Program>(*graph.data(), shapes, nullptr);
+  }
+
+  void give(const std::vector<Shape>& shapes, std::unique_ptr<Program> p) {
+    std::lock_guard lock(mutex);
+    for (Entry& e : entries)
+      if (e.shapes == shapes) {
+        if (e.free.size() < 64) e.free.push_back(std::move(p));
+        return;
+      }
+    if (entries.size() >= kMaxEntries) entries.pop_front();
+    entries.emplace_back();
+    entries.back().shapes = shapes;
+    entries.back().free.push_back(std::move(p));
+  }
+
+  /// A program for these shapes while it lives.
+  struct Lease {
+    Impl& impl;
+    std::vector<Shape> shapes;
+    std::unique_ptr<Program> program;
+    Lease(Impl& i, std::vector<Shape> s) : impl(i), shapes(std::move(s)), program(i.take(shapes)) {}
+    ~Lease() { impl.give(shapes, std::move(program)); }
+    Lease(const Lease&) = delete;
+    Lease& operator=(const Lease&) = delete;
+  };
+
+  Graph graph;
+  std::mutex mutex;
+  std::deque<Entry> entries;
+};
+
+Executor::Executor(const Graph& graph) : impl_(std::make_unique<Impl>(graph)) {}
+Executor::~Executor() = default;
+const Graph& Executor::graph() const { return impl_->graph; }
+
+std::vector<Tensor> Executor::run(std::span<const Tensor> inputs) {
+  std::vector<RowSource> sources;
+  for (const Tensor& t : inputs) sources.push_back(rows_of(t));
+  return run(sources);
+}
+
+std::vector<Tensor> Executor::run(std::span<const RowSource> inputs) {
+  const std::int64_t rows = common_rows(*impl_->graph.data(), inputs);
+  Impl::Lease lease(*impl_, batch_shapes(inputs, rows));
+  Program& p = *lease.program;
+  feed(p, inputs, nullptr, 0, rows);
+  p.run();
+  std::vector<Tensor> out;
+  for (std::size_t i = 0; i < p.output_count(); ++i) {
+    const Spec& s = p.output_spec(i);
+    out.push_back(
+        Tensor::copy_of(p.output(i), static_cast<std::size_t>(s.shape.size()), s.shape, s.dtype));
+  }
+  return out;
+}
+
+std::vector<Tensor> Executor::map(std::span<const RowSource> inputs, std::int64_t batch_size,
+                                  const PollFn& poll,
+                                  const std::function<void(std::int64_t)>& progress) {
+  check(batch_size >= 1, "predict: batch_size must be positive, got ", batch_size);
+  const std::int64_t rows = common_rows(*impl_->graph.data(), inputs);
+  if (rows <= batch_size) {
+    auto out = run(inputs);
+    if (progress) progress(1);
+    return out;
+  }
+  std::vector<Tensor> out;
+  std::vector<char*> at;
+  auto polled = Clock::now();
+  std::int64_t step = 0;
+  const std::int64_t tail = rows % batch_size;
+  auto batches = [&](std::int64_t begin, std::int64_t end, std::int64_t size) {
+    if (begin >= end) return;
+    Impl::Lease lease(*impl_, batch_shapes(inputs, size));
+    Program& p = *lease.program;
+    if (out.empty()) {
+      for (std::size_t i = 0; i < p.output_count(); ++i) {
+        Shape shape = p.output_spec(i).shape;
+        check<ShapeError>(shape.rank() >= 1 && shape[0] == Dim(size), "predict: output '",
+                          p.graph().outputs[i].name, "' of shape ", shape,
+                          " does not have one row for each input row; use predict_on_batch");
+        shape[0] = Dim(rows);
+        out.push_back(Tensor::empty(shape, p.output_spec(i).dtype));
+        at.push_back(static_cast<char*>(out.back().mutable_raw()));
+      }
+    }
+    for (std::int64_t row = begin; row < end; row += size) {
+      feed(p, inputs, nullptr, row, size);
+      p.run(poll ? &poll : nullptr);
+      for (std::size_t i = 0; i < p.output_count(); ++i) {
+        const Spec& s = p.output_spec(i);
+        const std::size_t bytes = static_cast<std::size_t>(s.shape.size()) * size_of(s.dtype);
+        std::memcpy(at[i], p.output(i), bytes);
+        at[i] += bytes;
+      }
+      ++step;
+      if (progress) progress(step);
+      if (poll && Clock::now() - polled > std::chrono::milliseconds(20)) {
+        polled = Clock::now();
+        if (poll()) throw Interrupted("predict: interrupted");
+      }
+    }
+  };
+  batches(0, rows - tail, batch_size);
+  batches(rows - tail, rows, tail);
+  return out;
+}
+
+// ---------------------------------------------------------------- Trainer
+
+struct Trainer::Impl {
+  Graph graph;
+  std::shared_ptr<OptimizerState> optimizer;
+  std::mutex mutex;  // one run at a time
+  struct Entry {
+    std::vector<Shape> shapes;
+    std::unique_ptr<Program> program;
+  };
+  std::deque<Entry> programs;
+  static constexpr std::size_t kMaxEntries = 8;
+
+  Program& program(std::vector<Shape> shapes) {
+    for (Entry& e : programs)
+      if (e.shapes == shapes) return *e.program;
+    auto p = std::make_unique<Program>(*graph.data(), shapes, optimizer);
+    if (programs.size() >= kMaxEntries) programs.pop_front();
+    programs.push_back({std::move(shapes), std::move(p)});
+    return *programs.back().program;
+  }
+
+  static void read(const Program& p, std::vector<double>& values) {
+    values.resize(p.output_count());
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      const Spec& s = p.output_spec(i);
+      if (s.shape.size() != 1) {
+        values[i] = std::nan("");
+        continue;
+      }
+      const void* at = p.output(i);
+      values[i] = visit_dtype(s.dtype, [&]<class T>(TypeTag<T>) {
+        return static_cast<double>(*static_cast<const T*>(at));
+      });
+    }
+  }
+
+  /// One pass over the rows; false when a callback asked to end it.
+  void epoch(std::span<const RowSource> inputs, const EpochOptions& o, std::vector<double>& values) {
+    const std::int64_t rows = common_rows(*graph.data(), inputs);
+    check(o.batch_size >= 1, "batch_size must be positive, got ", o.batch_size);
+    check(rows >= 1, "the data are empty: expected at least one row");
+    const std::int64_t batch = std::min(o.batch_size, rows);
+    const std::int64_t tail = rows % batch;
+    std::int64_t steps = rows / batch + (tail > 0 ? 1 : 0);
+    if (o.max_steps > 0) steps = std::min(steps, o.max_steps);
+    if (o.shuffle && rows > 1) {
+      order = shuffled_order(rows, o.seed, o.epoch);
+    } else {
+      order.clear();
+    }
+    const std::int64_t* index = order.empty() ? nullptr : order.data();
+    const PollFn* poll = o.poll ? &o.poll : nullptr;
+    auto polled = Clock::now(), shown = polled;
+    Program* p = nullptr;
+    std::unique_ptr<Program::Writing> writing;
+    std::int64_t current = 0;
+    for (std::int64_t step = 0; step < steps; ++step) {
+      const std::int64_t first = step * batch, n = std::min(batch, rows - first);
+      if (o.on_batch_begin) {
+        // Python may look at (and set) the variables here.
+        writing.reset();
+        if (o.on_batch_begin(step)) return;
+      }
+      if (n != current || p == nullptr) {
+        writing.reset();
+        p = &program(batch_shapes(inputs, n));
+        current = n;
+      }
+      if (!writing) writing = std::make_unique<Program::Writing>(*p);
+      feed(*p, inputs, index == nullptr ? nullptr : index + first, first, n);
+      p->run(poll);
+      const bool last = step + 1 == steps;
+      if (o.on_batch_end) {
+        writing.reset();
+        read(*p, values);
+        if (o.on_batch_end(step, values)) return;
+      }
+      if (poll != nullptr || o.progress) {
+        const auto now = Clock::now();
+        if (poll != nullptr && now - polled > std::chrono::milliseconds(20)) {
+          polled = now;
+          if ((*poll)()) throw Interrupted("training: interrupted");
+        }
+        if (o.progress && !last &&
+            std::chrono::duration<double>(now - shown).count() >= o.progress_interval) {
+          shown = now;
+          read(*p, values);
+          if (o.progress(step, values)) return;
+        }
+      }
+    }
+    if (p != nullptr) read(*p, values);
+  }
+
+  std::vector<std::int64_t> order;
+};
+
+Trainer::Trainer(const Graph& graph, const Optimizer* optimizer) : impl_(std::make_unique<Impl>()) {
+  impl_->graph = graph;
+  if (optimizer == nullptr) return;
+  check<StateError>(optimizer->built(), "train: the optimizer has no variables; build it first");
+  impl_->optimizer = optimizer->state();
+}
+
+Trainer::~Trainer() = default;
+const Graph& Trainer::graph() const { return impl_->graph; }
+
+std::vector<double> Trainer::step(std::span<const RowSource> inputs, const PollFn& poll) {
+  std::lock_guard lock(impl_->mutex);
+  const std::int64_t rows = common_rows(*impl_->graph.data(), inputs);
+  check(rows >= 1, "the batch is empty: expected at least one row");
+  Program& p = impl_->program(batch_shapes(inputs, rows));
+  const Program::Writing writing(p);
+  feed(p, inputs, nullptr, 0, rows);
+  p.run(poll ? &poll : nullptr);
+  std::vector<double> values;
+  Impl::read(p, values);
+  return values;
+}
+
+std::vector<double> Trainer::epoch(std::span<const RowSource> inputs, const EpochOptions& options) {
+  std::lock_guard lock(impl_->mutex);
+  std::vector<double> values;
+  impl_->epoch(inputs, options, values);
+  return values;
+}
+
+std::vector<double> Trainer::fit(std::span<const RowSource> inputs, std::int64_t epochs,
+                                 EpochOptions options, std::span<const Variable> reset) {
+  std::lock_guard lock(impl_->mutex);
+  std::vector<double> all, values;
+  for (std::int64_t e = 0; e < epochs; ++e) {
+    for (const Variable& v : reset) {
+      v.data()->detach_snapshot();
+      std::memset(v.data()->raw(), 0, v.data()->nbytes());
+    }
+    impl_->epoch(inputs, options, values);
+    all.insert(all.end(), values.begin(), values.end());
+    ++options.epoch;
+  }
+  return all;
+}
+
+std::vector<Trainer::ProfileLine> Trainer::profile(std::span<const RowSource> inputs,
+                                                   int repeats) {
+  std::lock_guard lock(impl_->mutex);
+  const std::int64_t rows = common_rows(*impl_->graph.data(), inputs);
+  Program& p = impl_->program(batch_shapes(inputs, rows));
+  const Program::Writing writing(p);
+  feed(p, inputs, nullptr, 0, rows);
+  std::vector<ProfileLine> lines;
+  for (const Program::Timing& t : p.profile(repeats)) {
+    ProfileLine line{"update", "", {}, t.seconds, 0, 0};
+    if (t.node >= 0) {
+      const GraphData& g = p.graph();
+      const Node& node = g.nodes[static_cast<std::size_t>(t.node)];
+      std::vector<Spec> in;
+      for (ValueRef v : node.inputs) in.push_back(g.spec(v));
+      auto bytes = [](std::span<const Spec> specs) {
+        double total = 0;
+        for (const Spec& s : specs)
+          total += static_cast<double>(s.shape.size()) * static_cast<double>(size_of(s.dtype));
+        return total;
+      };
+      line = {node.op->name(), node.scope, node.outputs, t.seconds,
+              node.op->flops(in, node.outputs), bytes(in) + bytes(node.outputs)};
+    }
+    lines.push_back(std::move(line));
+  }
+  return lines;
+}
+
+}  // namespace lamella

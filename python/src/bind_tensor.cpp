@@ -1,0 +1,379 @@
+// Dim, Tensor, Variable and automatic differentiation.
+#include <pybind11/operators.h>
+
+#include "convert.h"
+
+namespace lamella::python {
+namespace {
+
+Tensor binary(Tensor (*op)(const Tensor&, const Tensor&), py::handle x, py::handle y) {
+  auto [a, b] = operands(x, y);
+  return op(a, b);
+}
+
+/// What numpy's basic indexing gives: ints, slices, None, Ellipsis; one integer array or tensor too.
+Tensor index(const Tensor& t, const py::object& key) {
+  std::vector<py::object> items;
+  if (py::isinstance<py::tuple>(key)) {
+    for (py::handle h : py::reinterpret_borrow<py::tuple>(key))
+      items.push_back(py::reinterpret_borrow<py::object>(h));
+  } else {
+    items.push_back(key);
+  }
+  int used = 0, ellipsis = 0;
+  for (const py::object& i : items) {
+    if (i.is(py::ellipsis()))
+      ++ellipsis;
+    else if (!i.is_none())
+      ++used;
+  }
+  if (ellipsis > 1) throw py::index_error("an index can hold only one ellipsis ('...')");
+  if (used > t.rank())
+    throw py::index_error(detail::format("too many indices for a tensor of rank ", t.rank(), ": got ", used));
+  if (ellipsis == 0) items.push_back(py::ellipsis());
+
+  std::vector<Dim> starts, sizes;
+  std::vector<std::int64_t> steps;
+  Shape result;          // after ints are dropped and None axes added
+  std::optional<std::pair<int, Tensor>> gather;  // axis in the result so far, index
+  int axis = 0;
+  auto whole = [&] {
+    starts.emplace_back(0);
+    sizes.push_back(t.shape()[axis]);
+    steps.push_back(1);
+    result.push_back(t.shape()[axis]);
+    ++axis;
+  };
+  for (const py::object& i : items) {
+    if (i.is_none()) {
+      result.push_back(Dim(1));
+    } else if (i.is(py::ellipsis())) {
+      for (int k = t.rank() - used; k > 0; --k) whole();
+    } else if (py::isinstance<py::slice>(i)) {
+      const Dim n = t.shape()[axis];
+      const py::object start = i.attr("start"), stop = i.attr("stop"), step = i.attr("step");
+      const std::int64_t by = step.is_none() ? 1 : step.cast<std::int64_t>();
+      if (by == 0) throw py::value_error("slice step cannot be zero");
+      if (n.known()) {
+        py::ssize_t a = 0, z = 0, s = 0, length = 0;
+        if (!py::reinterpret_borrow<py::slice>(i).compute(static_cast<py::ssize_t>(n.value()), &a, &z, &s, &length))
+          throw py::error_already_set();
+        starts.emplace_back(length == 0 ? 0 : static_cast<std::int64_t>(a));
+        sizes.emplace_back(static_cast<std::int64_t>(length));
+        steps.push_back(s);
+      } else {
+        // An unknown size: only whole axes and bounds counted from either end.
+        check<ShapeError>(by == 1, "slice: a step needs a known size, but this axis has size None");
+        auto bound = [&](const py::object& o, Dim otherwise) {
+          if (o.is_none()) return otherwise;
+          if (py::isinstance<Dim>(o)) return o.cast<Dim>();
+          const auto v = o.cast<std::int64_t>();
+          return v >= 0 ? Dim(v) : n - Dim(-v);
+        };
+        const Dim a = bound(start, Dim(0)), z = bound(stop, n);
+        starts.push_back(a);
+        sizes.push_back(z - a);
+        steps.push_back(1);
+      }
+      result.push_back(sizes.back());
+      ++axis;
+    } else if (PyIndex_Check(i.ptr()) && !PyBool_Check(i.ptr()) && !py::isinstance<Tensor>(i)) {
+      const Dim n = t.shape()[axis];
+      const auto v = i.cast<std::int64_t>();
+      if (n.known() && (v >= n.value() || v < -n.value()))
+        throw py::index_error(detail::format("index ", v, " is out of range for axis ", axis,
+                                             " of size ", n));
+      starts.push_back(v >= 0 ? Dim(v) : n - Dim(-v));
+      sizes.emplace_back(1);
+      steps.push_back(1);
+      ++axis;
+    } else {
+      if (gather) throw py::index_error("only one index may be an array or a tensor");
+      Tensor by = as_tensor(i);
+      if (by.dtype() == DType::kBool)
+        throw py::index_error("boolean masks give results of unknown size; use where() instead");
+      gather.emplace(result.rank(), by);
+      whole();
+    }
+  }
+  Tensor out = ops::reshape(ops::slice(t, starts, sizes, steps), result);
+  return gather ? ops::gather(out, gather->second, gather->first) : out;
+}
+
+py::object optional_grad(const Tensor& g) { return g.defined() ? py::cast(g) : py::none(); }
+
+std::string describe(const Tensor& t) {
+  if (t.is_symbolic())
+    return detail::format("<Tensor shape=", t.shape(), " dtype=", name(t.dtype()), " traced>");
+  const py::object array = numpy_of(t, false);
+  return detail::format("<Tensor shape=", t.shape(), " dtype=", name(t.dtype()), "\n",
+                        py::str(array).cast<std::string>(), ">");
+}
+
+void bind_dim(py::module_& m) {
+  py::class_<Dim>(m, "Dim", "A size that is not known while a model is traced.")
+      .def("__repr__", [](Dim d) { return "Dim(" + d.str() + ")"; })
+      .def(py::self == py::self)
+      .def("__hash__", [](Dim d) { return std::hash<std::int64_t>()(d.raw()); })
+      .def("__add__", [](Dim a, Dim b) { return a + b; }, py::is_operator())
+      .def("__radd__", [](Dim a, Dim b) { return a + b; }, py::is_operator())
+      .def("__sub__", [](Dim a, Dim b) { return a - b; }, py::is_operator())
+      .def("__rsub__", [](Dim a, Dim b) { return b - a; }, py::is_operator())
+      .def("__mul__", [](Dim a, Dim b) { return a * b; }, py::is_operator())
+      .def("__rmul__", [](Dim a, Dim b) { return a * b; }, py::is_operator())
+      .def("__floordiv__", [](Dim a, Dim b) { return floor_div(a, b); }, py::is_operator());
+  py::implicitly_convertible<py::int_, Dim>();
+}
+
+}  // namespace
+
+void bind_tensor(py::module_& m) {
+  bind_dim(m);
+
+  py::class_<Tensor> tensor(m, "Tensor", py::buffer_protocol(),
+                            "A dense array, or a value of a Graph being traced.");
+  tensor
+      .def_property_readonly("shape", [](const Tensor& t) { return shape_tuple(t.shape()); },
+                             "Sizes; None where not known while tracing.")
+      .def_property_readonly("dims", [](const Tensor& t) { return dims_tuple(t.shape()); },
+                             "Sizes; Dim objects where not known while tracing.")
+      .def_property_readonly("ndim", [](const Tensor& t) { return t.rank(); })
+      .def_property_readonly("size",
+                             [](const Tensor& t) -> py::object {
+                               const Dim n = t.shape().numel();
+                               return n.known() ? py::object(py::int_(n.value())) : py::none();
+                             })
+      .def_property_readonly("dtype", [](const Tensor& t) { return std::string(name(t.dtype())); })
+      .def_property_readonly("is_symbolic", &Tensor::is_symbolic)
+      .def("numpy", &numpy_of, py::arg("copy") = false,
+           "A read-only view of the elements, or a writable copy.")
+      .def("item",
+           [](const Tensor& t) -> py::object {
+             const double v = t.item();
+             if (is_floating(t.dtype())) return py::float_(v);
+             if (t.dtype() == DType::kBool) return py::bool_(v != 0);
+             return py::int_(t.dtype() == DType::kInt64 ? *t.data<std::int64_t>()
+                                                        : static_cast<std::int64_t>(v));
+           },
+           "The only element as a Python number.")
+      .def("__float__", &Tensor::item)
+      .def("__int__", [](const Tensor& t) { return static_cast<std::int64_t>(t.item()); })
+      .def("__index__",
+           [](const Tensor& t) {
+             if (is_floating(t.dtype())) throw py::type_error("a float tensor cannot be an index");
+             return static_cast<std::int64_t>(t.item());
+           })
+      .def("__bool__", [](const Tensor& t) { return t.item() != 0; })
+      .def("__len__",
+           [](const Tensor& t) {
+             if (t.rank() == 0) throw py::type_error("a scalar tensor has no length");
+             return static_cast<std::size_t>(t.shape()[0].value());
+           })
+      .def("__iter__",
+           [](const Tensor& t) {
+             if (t.rank() == 0) throw py::type_error("a scalar tensor cannot be iterated");
+             py::list rows;
+             for (std::int64_t i = 0; i < t.shape()[0].value(); ++i)
+               rows.append(index(t, py::int_(i)));
+             return py::iter(rows);
+           })
+      .def("__getitem__", &index)
+      .def("__repr__", &describe)
+      .def("__hash__", [](const Tensor& t) { return std::hash<const void*>()(t.impl().get()); })
+      .def("__array__",
+           [](const Tensor& t, const py::object& dtype, const py::object& copy) -> py::object {
+             const bool wants_copy = !copy.is_none() && copy.cast<bool>();
+             py::object a = numpy_of(t, wants_copy);
+             if (!dtype.is_none()) a = a.attr("astype")(dtype, py::arg("copy") = false);
+             return a;
+           },
+           py::arg("dtype") = py::none(), py::arg("copy") = py::none())
+      .def("__dlpack__",
+           [](const Tensor& t, const py::kwargs& options) {
+             return numpy_of(t, false).attr("__dlpack__")(**options);
+           })
+      .def("__dlpack_device__", [](const Tensor&) { return py::make_tuple(1, 0); })
+      .def("reshape",
+           [](const Tensor& t, const py::args& dims) {
+             int infer = -1;
+             const bool nested = dims.size() == 1 && !PyIndex_Check(dims[0].ptr()) &&
+                                 !py::isinstance<Dim>(dims[0]);
+             const Shape s = nested ? to_shape(dims[0], &infer) : to_shape(dims, &infer);
+             return ops::reshape(t, s, infer);
+           })
+      .def("astype", [](const Tensor& t, const std::string& dtype) {
+             return ops::cast(t, parse_dtype(dtype));
+           }, py::arg("dtype"))
+      .def_property_readonly("T", [](const Tensor& t) { return ops::transpose(t); })
+      .def_property("requires_grad", &Tensor::requires_grad, &Tensor::set_requires_grad)
+      .def_property("grad", [](const Tensor& t) { return optional_grad(t.grad()); },
+                    [](Tensor& t, const std::optional<Tensor>& g) { t.set_grad(g.value_or(Tensor())); })
+      .def("backward",
+           [](const Tensor& t, const std::optional<Tensor>& gradient, bool retain_graph) {
+             py::gil_scoped_release release;
+             backward(t, gradient.value_or(Tensor()), retain_graph);
+           },
+           py::arg("gradient") = py::none(), py::arg("retain_graph") = false,
+           "Adds the gradient of this value to the .grad of every leaf it was computed from.")
+      .def("detach", &Tensor::detach, "The same elements without history.");
+  tensor.def_buffer([](const Tensor& t) {
+    std::vector<py::ssize_t> shape, strides;
+    py::ssize_t stride = static_cast<py::ssize_t>(size_of(t.dtype()));
+    for (Dim d : t.shape()) shape.push_back(static_cast<py::ssize_t>(d.value()));
+    strides.resize(shape.size());
+    for (std::size_t i = shape.size(); i-- > 0;) {
+      strides[i] = stride;
+      stride *= shape[i];
+    }
+    t.share_storage();  // ends a loan, so that the memory stays what it is
+    static constexpr const char* kFormats[] = {"?", "B", "i", "q", "f", "d"};
+    return py::buffer_info(const_cast<void*>(t.raw()), static_cast<py::ssize_t>(size_of(t.dtype())),
+                           kFormats[static_cast<int>(t.dtype())],
+                           static_cast<py::ssize_t>(shape.size()), shape, strides, true);
+  });
+
+  struct Operator {
+    const char *name, *reflected;
+    Tensor (*op)(const Tensor&, const Tensor&);
+  };
+  static constexpr Operator kOperators[] = {
+      {"__add__", "__radd__", &ops::add},          {"__sub__", "__rsub__", &ops::sub},
+      {"__mul__", "__rmul__", &ops::mul},          {"__truediv__", "__rtruediv__", &ops::div},
+      {"__floordiv__", "__rfloordiv__", &ops::floor_div}, {"__mod__", "__rmod__", &ops::mod},
+      {"__pow__", "__rpow__", &ops::pow},          {"__matmul__", "__rmatmul__", &ops::matmul},
+      {"__and__", "__rand__", &ops::logical_and},  {"__or__", "__ror__", &ops::logical_or},
+      {"__xor__", "__rxor__", &ops::logical_xor},  {"__eq__", nullptr, &ops::equal},
+      {"__ne__", nullptr, &ops::not_equal},        {"__lt__", nullptr, &ops::less},
+      {"__le__", nullptr, &ops::less_equal},       {"__gt__", nullptr, &ops::greater},
+      {"__ge__", nullptr, &ops::greater_equal},
+  };
+  for (const Operator& o : kOperators) {
+    auto* op = o.op;
+    tensor.def(o.name, [op](py::object x, py::object y) { return binary(op, x, y); },
+               py::is_operator());
+    if (o.reflected != nullptr)
+      tensor.def(o.reflected, [op](py::object x, py::object y) { return binary(op, y, x); },
+                 py::is_operator());
+  }
+  // numpy arrays on the left let the tensor's reflected operator decide.
+  tensor.attr("__array_priority__") = 1000;
+  tensor.attr("__array_ufunc__") = py::none();
+  tensor.def("__neg__", &ops::neg)
+      .def("__abs__", &ops::abs)
+      .def("__invert__", &ops::logical_not);
+
+  m.def("from_numpy", &from_numpy, py::arg("a"), py::arg("copy") = py::none(),
+        "A tensor over a numpy array: shared when possible (copy=None), copied (True), or an error when "
+        "it cannot be shared (False).");
+  m.def(
+      "tensor",
+      [](py::object x, const std::optional<std::string>& dtype) {
+        Tensor t = as_tensor(x);
+        return dtype ? ops::cast(t, parse_dtype(*dtype)) : t;
+      },
+      py::arg("obj"), py::arg("dtype") = py::none(),
+      "A tensor from numbers, nested lists, arrays, tensors or variables.");
+  m.def(
+      "from_dlpack",
+      [](const py::object& x) {
+        return from_numpy(py::array(py::module_::import("numpy").attr("from_dlpack")(x)), py::none());
+      },
+      py::arg("x"), "A tensor that shares the memory of a DLPack object on the CPU.");
+
+  py::class_<Variable>(m, "Variable", py::dynamic_attr(),
+                       "A named, mutable array that a Graph may read and assign.")
+      .def(py::init([](py::object value, std::string name, bool trainable) {
+             return Variable(as_tensor(value), std::move(name), trainable);
+           }),
+           py::arg("value"), py::arg("name") = "", py::arg("trainable") = true)
+      .def_property("name", &Variable::name, &Variable::set_name)
+      .def_property_readonly("shape", [](const Variable& v) { return shape_tuple(v.shape()); })
+      .def_property_readonly("dtype",
+                             [](const Variable& v) { return std::string(name(v.dtype())); })
+      .def_property("trainable", &Variable::trainable, &Variable::set_trainable)
+      .def_property_readonly(
+          "id", [](const Variable& v) { return reinterpret_cast<std::uintptr_t>(v.data().get()); })
+      .def("value", &Variable::value,
+           "A snapshot; while tracing the symbolic read, or what was assigned before.")
+      .def("assign", [](Variable& v, py::object value) {
+             const Tensor like = Tensor::scalar(0, v.dtype());
+             v.assign(as_tensor(value, &like));
+           }, py::arg("value"))
+      .def("numpy",
+           [](const Variable& v) {
+             check<StateError>(!is_tracing(), "variable ", v.name(),
+                               ": numpy() cannot be traced; use value()");
+             return numpy_of(v.value(), true);
+           },
+           "A copy of the elements.")
+      .def_property("grad", [](const Variable& v) { return optional_grad(v.grad()); },
+                    [](Variable& v, const std::optional<Tensor>& g) { v.set_grad(g.value_or(Tensor())); })
+      .def("__repr__", [](const Variable& v) {
+        return detail::format("<Variable ", v.name(), " shape=", v.shape(), " dtype=", name(v.dtype()),
+                              ">");
+      });
+
+  // A context manager needs an object of its own per `with`.
+  struct NoGrad {
+    std::unique_ptr<GradMode> mode;
+  };
+  py::class_<NoGrad>(m, "no_grad", "Context in which eager ops are not recorded.")
+      .def(py::init<>())
+      .def("__enter__", [](NoGrad& n) { n.mode = std::make_unique<GradMode>(false); })
+      .def("__exit__", [](NoGrad& n, const py::args&) { n.mode.reset(); });
+  m.def("is_grad_enabled", &grad_enabled);
+  m.def(
+      "gradients",
+      [](const std::vector<Tensor>& roots, const std::vector<Tensor>& inputs,
+         const std::optional<std::vector<Tensor>>& root_gradients, bool retain_graph,
+         bool create_graph) {
+        std::vector<Tensor> g;
+        {
+          py::gil_scoped_release release;
+          g = gradients(roots, inputs, root_gradients.value_or(std::vector<Tensor>{}), retain_graph,
+                        create_graph);
+        }
+        py::list out;
+        for (const Tensor& t : g) out.append(optional_grad(t));
+        return out;
+      },
+      py::arg("roots"), py::arg("inputs"), py::arg("root_gradients") = py::none(),
+      py::arg("retain_graph") = false, py::arg("create_graph") = false,
+      "Gradients of the roots with respect to the inputs, without touching .grad.");
+  m.def(
+      "gradcheck",
+      [](const py::function& f, const py::args& inputs, double step, double rtol, double atol,
+         std::uint64_t seed) {
+        std::vector<Tensor> x;
+        for (py::handle h : inputs) x.push_back(as_tensor(h));
+        auto call = [&](std::span<const Tensor> at) {
+          py::tuple args(at.size());
+          for (std::size_t i = 0; i < at.size(); ++i) args[i] = at[i];
+          py::object y = f(*args);
+          if (py::isinstance<py::tuple>(y) || py::isinstance<py::list>(y))
+            return y.cast<std::vector<Tensor>>();
+          return std::vector<Tensor>{y.cast<Tensor>()};
+        };
+        const GradCheckResult r = gradcheck(call, x, {step, rtol, atol, seed});
+        if (!r.ok) throw Error(r.message);
+        return r.max_error;
+      },
+      py::arg("function"), py::arg("step") = 1e-6, py::arg("rtol") = 1e-5,
+      py::arg("atol") = 1e-7, py::arg("seed") = 0,
+      R"(Compares gradients with central differences in float64.
+
+Args:
+    function: takes float64 tensors, returns a tensor or a tuple of tensors.
+    *inputs: float64 tensors or arrays.
+    step: of the difference, scaled by max(1, abs(x)).
+    rtol, atol: allowed error, rtol * abs(numeric) + atol.
+    seed: of the random cotangent.
+
+Returns:
+    The largest error as a fraction of the allowed one (<= 1).
+
+Raises:
+    ValueError: with the input, the element and both values when they differ.)");
+}
+
+}  // namespace lamella::python
