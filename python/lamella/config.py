@@ -1,0 +1,134 @@
+"""Global settings: the float type, epsilon, the image layout and object names."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+from lamella._support import (
+    auto_name,
+    epsilon,
+    floatx,
+    reset_uids,
+    set_epsilon,
+    set_floatx,
+    to_snake_case,
+)
+
+__all__ = [
+    "auto_name",
+    "backend",
+    "clear_session",
+    "epsilon",
+    "floatx",
+    "image_data_format",
+    "is_float_dtype",
+    "is_interactive_logging_enabled",
+    "disable_interactive_logging",
+    "enable_interactive_logging",
+    "near_names",
+    "set_epsilon",
+    "set_floatx",
+    "set_image_data_format",
+    "standardize_data_format",
+    "standardize_dtype",
+    "to_snake_case",
+]
+
+_FLOATS = ("float32", "float64")
+_DTYPES = ("float32", "float64", "int32", "int64", "uint8", "bool")
+
+_settings: dict[str, Any] = {
+    "image_data_format": "channels_last",
+    "interactive": True,
+}
+
+
+def backend() -> str:
+    """Return the name of the backend: always "lamella"."""
+    return "lamella"
+
+
+def image_data_format() -> str:
+    """Return "channels_last" (the native layout) or "channels_first"."""
+    return _settings["image_data_format"]
+
+
+def set_image_data_format(data_format: str) -> None:
+    """Set the default of every layer's `data_format`."""
+    _settings["image_data_format"] = standardize_data_format(data_format)
+
+
+def standardize_data_format(data_format: str | None, who: str = "data_format") -> str:
+    """Return a checked data format; None stands for the global default."""
+    if data_format is None:
+        return image_data_format()
+    value = str(data_format).lower()
+    if value not in ("channels_last", "channels_first"):
+        raise ValueError(
+            f"{who}: data_format must be 'channels_last' or 'channels_first', "
+            f"got data_format={data_format!r}"
+        )
+    return value
+
+
+def standardize_dtype(dtype: Any, who: str = "dtype") -> str:
+    """Return the name of a type that lamella has; None stands for `floatx()`."""
+    if dtype is None:
+        return floatx()
+    if isinstance(dtype, dict):  # Keras 3 writes a DTypePolicy object.
+        dtype = dtype.get("config", {}).get("name", dtype)
+    name = dtype if isinstance(dtype, str) else getattr(dtype, "name", None)
+    if name is None:
+        name = getattr(dtype, "__name__", str(dtype))
+    name = {"float": "float32", "int": "int32", "double": "float64"}.get(name, name)
+    if name not in _DTYPES:
+        raise ValueError(
+            f"{who}: unknown or unsupported dtype {dtype!r}. "
+            f"lamella has {', '.join(_DTYPES)}."
+        )
+    return name
+
+
+def is_float_dtype(dtype: Any) -> bool:
+    """Return True for float32 and float64."""
+    return str(dtype) in _FLOATS
+
+
+def enable_interactive_logging() -> None:
+    """Let progress and summaries be printed (the default)."""
+    _settings["interactive"] = True
+
+
+def disable_interactive_logging() -> None:
+    """Print progress as plain lines instead of a bar that redraws itself."""
+    _settings["interactive"] = False
+
+
+def is_interactive_logging_enabled() -> bool:
+    """Return whether progress bars may redraw their line."""
+    return _settings["interactive"]
+
+
+def clear_session(free_memory: bool = True) -> None:
+    """Start counting default names from zero again.
+
+    Args:
+        free_memory: accepted for Keras's sake; lamella keeps no global state
+            that would need to be freed.
+    """
+    del free_memory
+    reset_uids()
+
+
+def near_names(name: Any, known: Iterable[str]) -> str:
+    """Return a hint such as "Did you mean 'relu'?" or the list of known names."""
+    known = sorted({str(k) for k in known})
+    lowered = {k.lower(): k for k in known}
+    close = difflib.get_close_matches(str(name).lower(), list(lowered), n=3, cutoff=0.6)
+    if close:
+        names = [repr(lowered[c]) for c in close]
+        return f"Did you mean {' or '.join(names)}?"
+    shown = ", ".join(repr(k) for k in known[:40])
+    return f"Known names: {shown}{', ...' if len(known) > 40 else ''}."

@@ -1,0 +1,548 @@
+"""Dense, Activation, Embedding, Identity, Lambda, Rescaling, Normalization."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import numpy as np
+
+from lamella import _core, activations, constraints, initializers, regularizers
+from lamella.layers._arguments import config_of, positive
+from lamella.layers.input_spec import InputSpec
+from lamella.layers.layer import Layer
+
+__all__ = [
+    "Activation",
+    "Dense",
+    "Embedding",
+    "Identity",
+    "Lambda",
+    "Normalization",
+    "Rescaling",
+]
+
+
+def _reject(who: str, **arguments: Any) -> None:
+    for name, value in arguments.items():
+        if value is not None:
+            raise ValueError(f"{who}: {name}={value!r} is not supported")
+
+
+class Dense(Layer):
+    """Fully connected layer: output = activation(input @ kernel + bias).
+
+    Args:
+        units: number of outputs.
+        activation: name, function or None (linear).
+        use_bias: whether to add a bias. Default True.
+        kernel_initializer: default "glorot_uniform".
+        bias_initializer: default "zeros".
+        kernel_regularizer: name, Regularizer or None.
+        bias_regularizer: name, Regularizer or None.
+        activity_regularizer: name, Regularizer or None; acts on the output.
+        kernel_constraint: name, Constraint or None.
+        bias_constraint: name, Constraint or None.
+        lora_rank: must be None.
+        lora_alpha: must be None.
+        quantization_config: must be None.
+        **kwargs: `name`, `dtype`, `trainable`, `input_shape`, `input_dim`.
+
+    Input shape: (batch, ..., features).
+    Output shape: (batch, ..., units).
+
+    Raises:
+        ValueError: if units is not a positive integer, or the input's last axis is
+            not the one that the layer was built for.
+
+    Example:
+        >>> import lamella as keras
+        >>> keras.layers.Dense(3)([[1.0, 2.0]]).shape
+        (1, 3)
+    """
+
+    def __init__(
+        self,
+        units: int,
+        activation: Any = None,
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
+        lora_rank: int | None = None,
+        lora_alpha: float | None = None,
+        quantization_config: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(activity_regularizer=activity_regularizer, **kwargs)
+        _reject(
+            "Dense",
+            lora_rank=lora_rank,
+            lora_alpha=lora_alpha,
+            quantization_config=quantization_config,
+        )
+        self.units = positive(units, "units", "Dense")
+        self.activation = activations.get(activation)
+        self.use_bias = bool(use_bias)
+        self.kernel_initializer = initializers.get(kernel_initializer)
+        self.bias_initializer = initializers.get(bias_initializer)
+        self.kernel_regularizer = regularizers.get(kernel_regularizer)
+        self.bias_regularizer = regularizers.get(bias_regularizer)
+        self.kernel_constraint = constraints.get(kernel_constraint)
+        self.bias_constraint = constraints.get(bias_constraint)
+        self.kernel: Any = None
+        self.bias: Any = None
+        self.input_spec = InputSpec(min_ndim=2)
+        self.supports_masking = True
+
+    def build(self, input_shape: Any) -> None:
+        """Make the kernel (features, units) and the bias (units,)."""
+        features = input_shape[-1]
+        self.kernel = self.add_weight(
+            shape=(features, self.units),
+            initializer=self.kernel_initializer,
+            regularizer=self.kernel_regularizer,
+            constraint=self.kernel_constraint,
+            name="kernel",
+        )
+        if self.use_bias:
+            self.bias = self.add_weight(
+                shape=(self.units,),
+                initializer=self.bias_initializer,
+                regularizer=self.bias_regularizer,
+                constraint=self.bias_constraint,
+                name="bias",
+            )
+        self.input_spec = InputSpec(min_ndim=2, axes={-1: features})
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        """Return activation(inputs @ kernel + bias)."""
+        del training
+        x = _core.matmul(self._as_float(inputs), self.kernel.value)
+        if self.bias is not None:
+            x = _core.add(x, self.bias.value)
+        return x if self.activation is None else self.activation(x)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """Return the input's shape with `units` as its last axis."""
+        return (*input_shape[:-1], self.units)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {
+            **super().get_config(),
+            **config_of(
+                self,
+                "units",
+                "activation",
+                "use_bias",
+                "kernel_initializer",
+                "bias_initializer",
+                "kernel_regularizer",
+                "bias_regularizer",
+                "kernel_constraint",
+                "bias_constraint",
+            ),
+            "quantization_config": None,
+        }
+
+
+class Activation(Layer):
+    """An activation function as a layer.
+
+    Args:
+        activation: name or function.
+        **kwargs: `name`, `dtype`, ...
+
+    Example:
+        >>> import lamella as keras
+        >>> keras.layers.Activation("relu")([-1.0, 2.0]).numpy().tolist()
+        [0.0, 2.0]
+    """
+
+    def __init__(self, activation: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.activation = activations.get(activation)
+        self.supports_masking = True
+        self.built = True
+
+    def call(self, inputs: Any) -> Any:
+        """Return activation(inputs)."""
+        return self.activation(self._as_float(inputs))
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """Return the input's shape."""
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {**super().get_config(), **config_of(self, "activation")}
+
+
+class Embedding(Layer):
+    """A table of vectors: index i gives row i.
+
+    Args:
+        input_dim: number of rows; indices are 0 .. input_dim - 1.
+        output_dim: length of a row.
+        embeddings_initializer: default "uniform" (-0.05 to 0.05).
+        embeddings_regularizer: name, Regularizer or None.
+        embeddings_constraint: name, Constraint or None.
+        mask_zero: must be False.
+        weights: initial table of shape (input_dim, output_dim), or None.
+        lora_rank: must be None.
+        lora_alpha: must be None.
+        quantization_config: must be None.
+        **kwargs: `name`, `dtype`, `input_length`, ...
+
+    Input shape: any, of integers.
+    Output shape: the input's shape and output_dim behind it.
+    """
+
+    _keeps_integers = True
+
+    def __init__(
+        self,
+        input_dim: int,
+        output_dim: int,
+        embeddings_initializer: Any = "uniform",
+        embeddings_regularizer: Any = None,
+        embeddings_constraint: Any = None,
+        mask_zero: bool = False,
+        weights: Any = None,
+        lora_rank: int | None = None,
+        lora_alpha: float | None = None,
+        quantization_config: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        _reject(
+            "Embedding",
+            lora_rank=lora_rank,
+            lora_alpha=lora_alpha,
+            quantization_config=quantization_config,
+            mask_zero=mask_zero or None,
+        )
+        self.input_dim = positive(input_dim, "input_dim", "Embedding")
+        self.output_dim = positive(output_dim, "output_dim", "Embedding")
+        self.embeddings_initializer = initializers.get(embeddings_initializer)
+        self.embeddings_regularizer = regularizers.get(embeddings_regularizer)
+        self.embeddings_constraint = constraints.get(embeddings_constraint)
+        self.mask_zero = False
+        self.autocast = False
+        self.embeddings: Any = None
+        if weights is not None:
+            self._build_once(None)
+            if isinstance(weights, list | tuple) and len(weights) == 1:
+                weights = weights[0]
+            self.set_weights([weights])
+
+    def build(self, input_shape: Any = None) -> None:
+        """Make the table."""
+        if self.embeddings is None:
+            self.embeddings = self.add_weight(
+                shape=(self.input_dim, self.output_dim),
+                initializer=self.embeddings_initializer,
+                regularizer=self.embeddings_regularizer,
+                constraint=self.embeddings_constraint,
+                name="embeddings",
+            )
+
+    def call(self, inputs: Any) -> Any:
+        """Return the rows of the table."""
+        if inputs.dtype not in ("int32", "int64"):
+            inputs = _core.cast(inputs, "int32")
+        return _core.gather(self.embeddings.value, inputs, 0)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """Return the input's shape and output_dim behind it."""
+        return (*input_shape, self.output_dim)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {
+            **super().get_config(),
+            **config_of(
+                self,
+                "input_dim",
+                "output_dim",
+                "embeddings_initializer",
+                "embeddings_regularizer",
+            ),
+            "activity_regularizer": None,
+            **config_of(self, "embeddings_constraint", "mask_zero"),
+            "quantization_config": None,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        """Return a layer as `get_config` described it."""
+        config = dict(config)
+        config.pop("input_length", None)
+        return cls(**config)
+
+
+class Identity(Layer):
+    """Returns its input."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.supports_masking = True
+        self.built = True
+
+    def call(self, inputs: Any) -> Any:
+        """Return the input."""
+        return inputs
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """Return the input's shape."""
+        return input_shape
+
+
+class Lambda(Layer):
+    """Any function of tensors as a layer.
+
+    The function is traced like a layer's `call`: write it with `lamella.ops`.
+    A model with a Lambda cannot be read from a file (a file must not hold code).
+
+    Args:
+        function: called with the input (and `training`, if it has that argument).
+        output_shape: accepted for Keras's sake; lamella finds the shape itself.
+        mask: must be None.
+        arguments: dict of further keyword arguments.
+        **kwargs: `name`, `dtype`, ...
+    """
+
+    def __init__(
+        self,
+        function: Any,
+        output_shape: Any = None,
+        mask: Any = None,
+        arguments: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if not callable(function):
+            raise ValueError(f"Lambda: function must be callable, got {function!r}")
+        _reject("Lambda", mask=mask)
+        self.function = function
+        self.arguments = dict(arguments or {})
+        self._output_shape = output_shape
+        try:
+            self._takes_training = "training" in inspect.signature(function).parameters
+        except (TypeError, ValueError):
+            self._takes_training = False
+        self.built = True
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        """Return function(inputs, **arguments)."""
+        kwargs = dict(self.arguments)
+        if self._takes_training:
+            kwargs["training"] = training
+        return self.function(inputs, **kwargs)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments; the function by its registered name.
+
+        Raises:
+            ValueError: for a Python lambda, which no file may hold.
+        """
+        if getattr(self.function, "__name__", "<lambda>") == "<lambda>":
+            raise ValueError(
+                f"{self._who()}: a Python lambda cannot be saved. Write a Layer, or a "
+                "named function registered with "
+                "keras.saving.register_keras_serializable()."
+            )
+        from lamella.saving import serialization
+
+        return {
+            **super().get_config(),
+            "function": serialization.serialize_keras_object(self.function),
+            "arguments": self.arguments,
+        }
+
+    @classmethod
+    def from_config(
+        cls, config: dict[str, Any], custom_objects: Any = None, safe_mode: Any = None
+    ) -> Any:
+        """Return a layer as `get_config` described it; never runs code of a file."""
+        config = dict(config)
+        function = config.get("function")
+        if isinstance(function, dict):
+            if function.get("class_name") == "__lambda__":
+                raise ValueError(
+                    "Lambda: the file holds Python byte code, which lamella never "
+                    "runs. Replace the Lambda in the model by a Layer or a registered "
+                    "function."
+                )
+            from lamella.saving import serialization
+
+            config["function"] = serialization.deserialize_keras_object(
+                function, custom_objects=custom_objects
+            )
+        return cls(**config)
+
+
+class Rescaling(Layer):
+    """output = input * scale + offset, for example Rescaling(1 / 255).
+
+    Args:
+        scale: factor, a number or a list.
+        offset: added afterwards. Default 0.
+        **kwargs: `name`, `dtype`, ...
+    """
+
+    def __init__(self, scale: Any, offset: Any = 0.0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.scale = scale
+        self.offset = offset
+        self.supports_masking = True
+        self.built = True
+
+    def call(self, inputs: Any) -> Any:
+        """Return inputs * scale + offset."""
+        x = self._as_float(inputs)
+        return _core.add(
+            _core.mul(x, _constant(self.scale, self.dtype)),
+            _constant(self.offset, self.dtype),
+        )
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """Return the input's shape."""
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {**super().get_config(), "scale": self.scale, "offset": self.offset}
+
+
+class Normalization(Layer):
+    """Shifts and scales features to mean 0 and variance 1.
+
+    Give `mean` and `variance`, or call `adapt(data)` before training.
+
+    Args:
+        axis: axis or axes that keep a mean and a variance of their own; None: one
+            for all. Default -1.
+        mean: known mean or None.
+        variance: known variance or None.
+        invert: whether to undo the normalization instead.
+        **kwargs: `name`, `dtype`, ...
+    """
+
+    def __init__(
+        self,
+        axis: Any = -1,
+        mean: Any = None,
+        variance: Any = None,
+        invert: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if (mean is None) != (variance is None):
+            raise ValueError(
+                f"Normalization: give mean and variance together, got mean={mean!r}, "
+                f"variance={variance!r}"
+            )
+        if axis is None:
+            self.axis: tuple[int, ...] = ()
+        else:
+            self.axis = (axis,) if isinstance(axis, int) else tuple(axis)
+        self.input_mean = mean
+        self.input_variance = variance
+        self.invert = bool(invert)
+        self.mean: Any = None
+        self.variance: Any = None
+        self.adapt_mean: Any = None
+        self.adapt_variance: Any = None
+        self.count: Any = None
+
+    def build(self, input_shape: Any) -> None:
+        """Make the statistics, of the size of the kept axes."""
+        rank = len(input_shape)
+        keep = sorted(a % rank for a in self.axis)
+        shape = tuple(input_shape[a] for a in keep)
+        self._broadcast = tuple(
+            input_shape[a] if a in keep else 1 for a in range(rank)
+        )
+        self._reduce = tuple(a for a in range(rank) if a not in keep)
+        if self.input_mean is None:
+            self.adapt_mean = self.add_weight(
+                shape=shape, initializer="zeros", trainable=False, name="mean"
+            )
+            self.adapt_variance = self.add_weight(
+                shape=shape, initializer="ones", trainable=False, name="variance"
+            )
+            self.count = self.add_weight(
+                shape=(), initializer="zeros", dtype="int32", trainable=False,
+                name="count",
+            )
+
+    def adapt(self, data: Any) -> None:
+        """Take mean and variance from an array of samples."""
+        if self.input_mean is not None:
+            raise ValueError(
+                f"{self._who()}: adapt cannot be used when mean and variance are given"
+            )
+        array = np.asarray(data)
+        if array.ndim == 1:
+            array = array[:, None]
+        if not self.built:
+            self._build_once((None, *array.shape[1:]))
+        values = array.astype("float64")
+        mean = values.mean(axis=self._reduce).reshape(self.adapt_mean.shape)
+        variance = values.var(axis=self._reduce).reshape(self.adapt_mean.shape)
+        self.adapt_mean.assign(mean)
+        self.adapt_variance.assign(variance)
+        self.count.assign(np.int32(1))
+
+    def call(self, inputs: Any) -> Any:
+        """Return (inputs - mean) / sqrt(variance)."""
+        x = self._as_float(inputs)
+        if self.input_mean is not None:
+            mean = _constant(_spread(self.input_mean, self._broadcast), self.dtype)
+            deviation = np.sqrt(
+                np.asarray(_spread(self.input_variance, self._broadcast), "float64")
+            )
+            scale = _constant(np.maximum(deviation, 1e-7), self.dtype)
+        else:
+            mean = _core.reshape(self.adapt_mean.value, self._broadcast)
+            scale = _core.maximum(
+                _core.sqrt(_core.reshape(self.adapt_variance.value, self._broadcast)),
+                1e-7,
+            )
+        if self.invert:
+            return _core.add(_core.mul(x, scale), mean)
+        return _core.div(_core.sub(x, mean), scale)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """Return the input's shape."""
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {
+            **super().get_config(),
+            "axis": list(self.axis) or None,
+            "invert": self.invert,
+            "mean": _plain(self.input_mean),
+            "variance": _plain(self.input_variance),
+        }
+
+
+def _plain(value: Any) -> Any:
+    return None if value is None else np.asarray(value).tolist()
+
+
+def _spread(value: Any, shape: tuple[int, ...]) -> np.ndarray:
+    array = np.asarray(value)
+    return array.reshape(shape) if array.size > 1 else array.reshape(())
+
+
+def _constant(value: Any, dtype: str) -> Any:
+    array = np.asarray(value, dtype=dtype)
+    return float(array) if array.ndim == 0 else _core.from_numpy(array)

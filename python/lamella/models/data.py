@@ -1,0 +1,379 @@
+"""Turning what users pass as data into lists of arrays, whole or batch by batch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from lamella import _core, config
+from lamella.layers import _tree
+from lamella.layers.layer import check_numeric
+from lamella.variable import Variable
+
+__all__ = [
+    "ArrayFeed",
+    "BatchFeed",
+    "Template",
+    "class_weights_of",
+    "make_feed",
+    "split_validation",
+    "to_array",
+    "unpack_x_y_sample_weight",
+]
+
+Caster = Callable[[np.ndarray, int], np.ndarray]
+
+
+def unpack_x_y_sample_weight(data: Any) -> tuple[Any, Any, Any]:
+    """Return (x, y, sample_weight) from x, (x,), (x, y) or all three.
+
+    Raises:
+        ValueError: for a tuple of another length.
+    """
+    if isinstance(data, list):
+        data = tuple(data)
+    if not isinstance(data, tuple):
+        return data, None, None
+    if len(data) > 3 or not data:
+        raise ValueError(
+            "data: expected x, (x, y) or (x, y, sample_weight), got a tuple of "
+            f"{len(data)} elements"
+        )
+    return (*data, None, None)[:3]
+
+
+def is_arraylike(value: Any) -> bool:
+    """Return True for arrays, tensors, frames: things NumPy can read at once."""
+    return isinstance(value, np.ndarray | _core.Tensor | Variable) or (
+        hasattr(value, "__array__") and hasattr(value, "shape")
+    )
+
+
+def to_array(value: Any, what: str) -> np.ndarray:
+    """Return `value` as a plain array of numbers, naming `what` in errors."""
+    if isinstance(value, _core.Tensor | Variable):
+        array = np.asarray(value.numpy())
+    elif isinstance(value, np.ndarray):
+        array = np.asarray(value)  # np.matrix and other subclasses become plain
+    elif type(value).__module__.startswith("scipy.sparse"):
+        array = value.toarray()
+    else:
+        try:
+            array = np.asarray(value)
+        except ValueError as error:  # rows of different lengths
+            raise ValueError(
+                f"{what}: cannot make an array of it: {error}. Every row must have the "
+                "same length."
+            ) from None
+    return check_numeric(array, what)
+
+
+def _is_rows(value: list[Any] | tuple[Any, ...]) -> bool:
+    """Return True for a list that is one array written out, not several inputs."""
+    return not any(is_arraylike(v) and len(v.shape) > 0 for v in value) and not any(
+        isinstance(v, dict) for v in value
+    )
+
+
+def structure_of(value: Any, what: str, several: bool) -> tuple[Any, list[np.ndarray]]:
+    """Return (structure with None leaves, arrays) of an x, y or sample_weight.
+
+    Args:
+        value: array, list, or list/tuple/dict of arrays.
+        what: "x", "y" or "sample_weight".
+        several: whether a list of arrays means several inputs (or outputs).
+    """
+    if value is None:
+        return None, []
+    if isinstance(value, dict):
+        names = sorted(value)
+        leaves: list[np.ndarray] = []
+        structure = {}
+        for name in names:
+            structure[name], more = structure_of(value[name], f"{what}[{name!r}]", True)
+            leaves += more
+        return {k: structure[k] for k in value}, leaves
+    if isinstance(value, list | tuple) and not _is_rows(value):
+        if not several:
+            if len(value) == 1 and is_arraylike(value[0]) and value[0].ndim > 1:
+                value = value[0]
+            return "leaf", [to_array(value, what)]
+        parts = [structure_of(v, f"{what}[{i}]", True) for i, v in enumerate(value)]
+        return type(value)(p[0] for p in parts), [a for p in parts for a in p[1]]
+    return "leaf", [to_array(value, what)]
+
+
+class Template:
+    """How a flat list of arrays becomes (x, y, sample_weight) again."""
+
+    def __init__(self, x: Any, y: Any = None, sample_weight: Any = None) -> None:
+        self.x, self.y, self.sample_weight = x, y, sample_weight
+        self.counts = [
+            0 if s is None else len(_tree.flatten(s)) for s in (x, y, sample_weight)
+        ]
+        self.key = repr((x, y, sample_weight))
+
+    def names(self) -> list[str]:
+        """Return names for the leaves: x, y, sample_weight or x0, x1, ..."""
+        result: list[str] = []
+        for name, n in zip(("x", "y", "sample_weight"), self.counts, strict=True):
+            result += [name] if n == 1 else [f"{name}{i}" for i in range(n)]
+        return result
+
+    def unflatten(self, leaves: list[Any]) -> tuple[Any, Any, Any]:
+        """Return (x, y, sample_weight)."""
+        result: list[Any] = []
+        start = 0
+        structures = (self.x, self.y, self.sample_weight)
+        for structure, n in zip(structures, self.counts, strict=True):
+            part = leaves[start : start + n]
+            result.append(None if structure is None else _tree.pack(structure, part))
+            start += n
+        return result[0], result[1], result[2]
+
+
+def target_array(array: np.ndarray) -> np.ndarray:
+    """Return targets in a type that the core has: integers stay integers."""
+    kind = array.dtype.kind
+    if kind == "f":
+        return array.astype(config.floatx(), copy=False)
+    if kind == "b":
+        return array.astype(config.floatx())
+    if array.dtype.name in ("int32", "int64"):
+        return array
+    return array.astype("int64" if array.dtype.itemsize > 4 else "int32")
+
+
+def _contiguous(array: np.ndarray) -> np.ndarray:
+    """Return a C-ordered array in native byte order, the array itself if it is one."""
+    if not array.dtype.isnative:
+        array = array.astype(array.dtype.newbyteorder("="))
+    return array if array.flags.c_contiguous else np.ascontiguousarray(array)
+
+
+def _convert(
+    x: Any, y: Any, sample_weight: Any, cast: Caster, several: bool
+) -> tuple[Template, list[np.ndarray]]:
+    xs, x_leaves = structure_of(x, "x", several)
+    ys, y_leaves = structure_of(y, "y", several)
+    ws, w_leaves = structure_of(sample_weight, "sample_weight", several)
+    leaves = [_contiguous(cast(a, i)) for i, a in enumerate(x_leaves)]
+    leaves += [_contiguous(target_array(a)) for a in y_leaves]
+    leaves += [_contiguous(a.astype(config.floatx(), copy=False)) for a in w_leaves]
+    template = Template(xs, ys, ws)
+    for name, array in zip(template.names(), leaves, strict=True):
+        if array.ndim == 0:
+            raise ValueError(
+                f"{name}: expected an array with one entry for each sample, got the "
+                f"single value {array.item()!r}"
+            )
+    return template, leaves
+
+
+class ArrayFeed:
+    """Data in memory: arrays with one row for each sample."""
+
+    def __init__(self, template: Template, leaves: list[np.ndarray]) -> None:
+        self.template = template
+        self.leaves = leaves
+        lengths = {n: len(a) for n, a in zip(template.names(), leaves, strict=True)}
+        if not leaves:
+            raise ValueError("x: no data was given. Pass arrays x and y.")
+        if len(set(lengths.values())) > 1:
+            shown = ", ".join(f"{k}: {v}" for k, v in lengths.items())
+            raise ValueError(
+                "x, y and sample_weight must have the same number of samples (rows), "
+                f"got {shown}"
+            )
+        self.rows = len(leaves[0])
+        if self.rows == 0:
+            shapes = ", ".join(
+                f"{n} has shape {a.shape}"
+                for n, a in zip(template.names(), leaves, strict=True)
+            )
+            raise ValueError(f"the data are empty: {shapes}. Was a filter too strict?")
+
+    def num_batches(self, batch_size: int) -> int:
+        """Return the number of batches, the short last one included."""
+        return math.ceil(self.rows / batch_size)
+
+    def first(self, batch_size: int) -> list[np.ndarray]:
+        """Return the leaves of the first batch."""
+        return [a[:batch_size] for a in self.leaves]
+
+    def batches(
+        self, batch_size: int, order: np.ndarray | None = None
+    ) -> Iterator[tuple[Template, list[np.ndarray]]]:
+        """Yield the batches, rows in the given order."""
+        for start in range(0, self.rows, batch_size):
+            stop = start + batch_size
+            if order is None:
+                yield self.template, [a[start:stop] for a in self.leaves]
+            else:
+                rows = order[start:stop]
+                yield self.template, [a[rows] for a in self.leaves]
+
+
+class BatchFeed:
+    """Data that come as batches: a generator, a PyDataset, any iterable."""
+
+    def __init__(
+        self,
+        source: Any,
+        cast: Caster,
+        several: bool,
+        with_targets: bool = True,
+        class_weight: dict[int, float] | None = None,
+    ) -> None:
+        self.source = source
+        self.cast = cast
+        self.several = several
+        self.with_targets = with_targets
+        self.class_weight = class_weight
+        self.is_sequence = hasattr(source, "__getitem__") and hasattr(source, "__len__")
+        self.is_generator = hasattr(source, "__next__")
+        self._iterator: Iterator[Any] | None = None
+        self._peeked: Any = None
+        self.used_up = False
+
+    def num_batches(self, batch_size: int = 0) -> int | None:
+        """Return the number of batches if the source knows it."""
+        del batch_size
+        if hasattr(self.source, "__len__"):
+            return len(self.source)
+        return None
+
+    def _next_raw(self) -> Any:
+        if self._iterator is None:
+            self._iterator = iter(self.source)
+        return next(self._iterator)
+
+    def first(self, batch_size: int = 0) -> tuple[Template, list[np.ndarray]]:
+        """Return the first batch without losing it."""
+        del batch_size
+        if self.is_sequence:
+            return self.convert(self.source[0])
+        if self._peeked is None:
+            try:
+                self._peeked = self._next_raw()
+            except StopIteration:
+                raise ValueError("the data are empty: the iterator has no batch") from None
+        return self.convert(self._peeked)
+
+    def convert(self, batch: Any) -> tuple[Template, list[np.ndarray]]:
+        """Return a batch of the user's as template and arrays."""
+        if not self.with_targets and not isinstance(batch, tuple):
+            x, y, sample_weight = batch, None, None
+        else:
+            x, y, sample_weight = unpack_x_y_sample_weight(batch)
+        if not self.with_targets:
+            y = sample_weight = None
+        if self.class_weight is not None and y is not None:
+            sample_weight = class_weights_of(to_array(y, "y"), self.class_weight)
+        template, leaves = _convert(x, y, sample_weight, self.cast, self.several)
+        ArrayFeed(template, leaves)  # checks the lengths
+        return template, leaves
+
+    def batches(
+        self, order: np.ndarray | None = None
+    ) -> Iterator[tuple[Template, list[np.ndarray]]]:
+        """Yield the batches; a generator goes on where it was."""
+        if self.is_sequence:
+            n = len(self.source)
+            for i in range(n) if order is None else order:
+                yield self.convert(self.source[int(i)])
+            if hasattr(self.source, "on_epoch_end"):
+                self.source.on_epoch_end()
+            return
+        while True:
+            if self._peeked is not None:
+                batch, self._peeked = self._peeked, None
+            else:
+                try:
+                    batch = self._next_raw()
+                except StopIteration:
+                    self._iterator = None
+                    self.used_up = self.is_generator
+                    return
+            yield self.convert(batch)
+
+
+def is_batched(x: Any) -> bool:
+    """Return True for generators, PyDatasets and other iterables of batches."""
+    if isinstance(x, list | tuple | dict | str) or is_arraylike(x):
+        return False
+    if hasattr(x, "__array__") or type(x).__module__.startswith("scipy.sparse"):
+        return False
+    return hasattr(x, "__next__") or hasattr(x, "__getitem__") or hasattr(x, "__iter__")
+
+
+def make_feed(
+    x: Any,
+    y: Any,
+    sample_weight: Any,
+    cast: Caster,
+    several: bool,
+    with_targets: bool = True,
+    class_weight: dict[int, float] | None = None,
+) -> ArrayFeed | BatchFeed:
+    """Return the feed for what the user passed.
+
+    Raises:
+        ValueError: mismatched lengths, empty data, or y beside an iterator.
+        TypeError: data that are not numbers.
+    """
+    if is_batched(x):
+        if y is not None or sample_weight is not None:
+            raise ValueError(
+                "x yields batches (x, y) by itself, so y and sample_weight must not be "
+                "given beside it"
+            )
+        return BatchFeed(x, cast, several, with_targets, class_weight)
+    if class_weight is not None:
+        if sample_weight is not None:
+            raise ValueError(
+                "class_weight and sample_weight cannot be given together; multiply the "
+                "class weights into sample_weight"
+            )
+        if y is None:
+            raise ValueError("class_weight needs targets y")
+        sample_weight = class_weights_of(to_array(y, "y"), class_weight)
+    return ArrayFeed(*_convert(x, y, sample_weight, cast, several))
+
+
+def class_weights_of(y: np.ndarray, class_weight: dict[int, float]) -> np.ndarray:
+    """Return one weight for each row: that of its class, 1 for classes not named."""
+    if not isinstance(class_weight, dict):
+        raise ValueError(
+            "class_weight must be a dict from class number to weight, got "
+            f"{type(class_weight).__name__}"
+        )
+    if y.ndim > 1:
+        y = y.argmax(axis=-1) if y.shape[-1] != 1 else y.squeeze(-1)
+    labels = np.round(y).astype("int64")
+    weights = np.ones(labels.shape, dtype=config.floatx())
+    for label, weight in class_weight.items():
+        weights[labels == int(label)] = weight
+    return weights
+
+
+def split_validation(feed: ArrayFeed, fraction: float) -> tuple[ArrayFeed, ArrayFeed]:
+    """Return (training rows, the last `fraction` of the rows).
+
+    Raises:
+        ValueError: if one part would be empty.
+    """
+    split = math.floor(feed.rows * (1.0 - fraction))
+    if split == 0 or split == feed.rows:
+        part = "training" if split == 0 else "validation"
+        raise ValueError(
+            f"fit: validation_split={fraction} of {feed.rows} samples leaves no "
+            f"{part} samples. Use more data, another fraction, or validation_data."
+        )
+    return (
+        ArrayFeed(feed.template, [a[:split] for a in feed.leaves]),
+        ArrayFeed(feed.template, [a[split:] for a in feed.leaves]),
+    )

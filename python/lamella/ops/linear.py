@@ -1,0 +1,317 @@
+"""Products of matrices and tensors, norms."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from lamella._core import Tensor
+
+from lamella import _core
+from lamella.ops.conversion import cast, is_float, to_float, to_tensor
+from lamella.ops.shaping import axis_of, expand_dims, moveaxis
+
+__all__ = [
+    "cdist",
+    "corrcoef",
+    "cross",
+    "dot",
+    "einsum",
+    "inner",
+    "kron",
+    "matmul",
+    "norm",
+    "outer",
+    "tensordot",
+    "trapezoid",
+    "vdot",
+]
+
+
+def matmul(x1: Any, x2: Any) -> Tensor:
+    """Matrix product over the last two axes, the others broadcast (numpy's rules)."""
+    a, b = to_tensor(x1), to_tensor(x2)
+    if is_float(a) or is_float(b):
+        return _core.matmul(a, b)
+    # Integers: exact in float64 up to 2**53.
+    kind = "int64" if "int64" in (a.dtype, b.dtype) else "int32"
+    return cast(_core.matmul(cast(a, "float64"), cast(b, "float64")), kind)
+
+
+def tensordot(x1: Any, x2: Any, axes: Any = 2) -> Tensor:
+    """Sum over pairs of axes.
+
+    Args:
+        x1: first tensor.
+        x2: second tensor.
+        axes: n (the last n axes of x1 with the first n of x2) or a pair of axes or of
+            lists of axes.
+    """
+    a, b = to_tensor(x1), to_tensor(x2)
+    if isinstance(axes, int):
+        left = list(range(a.ndim - axes, a.ndim))
+        right = list(range(axes))
+    else:
+        left, right = ([x] if isinstance(x, int) else list(x) for x in axes)
+        left = [axis_of("tensordot", x, a.ndim) for x in left]
+        right = [axis_of("tensordot", x, b.ndim) for x in right]
+    keep_a = [i for i in range(a.ndim) if i not in left]
+    keep_b = [i for i in range(b.ndim) if i not in right]
+    inner_size: Any = 1
+    for i in right:
+        inner_size = inner_size * b.dims[i]
+    rows = _core.transpose(a, (*keep_a, *left)) if a.ndim else a
+    columns = _core.transpose(b, (*right, *keep_b)) if b.ndim else b
+    out = matmul(
+        _core.reshape(rows, (-1, inner_size)), _core.reshape(columns, (inner_size, -1))
+    )
+    shape = [a.dims[i] for i in keep_a] + [b.dims[i] for i in keep_b]
+    return _core.reshape(out, tuple(shape))
+
+
+def dot(x1: Any, x2: Any) -> Tensor:
+    """Dot product: over the last axis of x1 and the last but one of x2."""
+    a, b = to_tensor(x1), to_tensor(x2)
+    if a.ndim == 0 or b.ndim == 0:
+        return _core.mul(a, b)
+    if b.ndim == 1:
+        return tensordot(a, b, [[-1], [0]])
+    return tensordot(a, b, [[-1], [-2]])
+
+
+def inner(x1: Any, x2: Any) -> Tensor:
+    """Sum over the last axes."""
+    a, b = to_tensor(x1), to_tensor(x2)
+    if a.ndim == 0 or b.ndim == 0:
+        return _core.mul(a, b)
+    return tensordot(a, b, [[-1], [-1]])
+
+
+def vdot(x1: Any, x2: Any) -> Tensor:
+    """Sum of the products of all elements."""
+    return dot(_core.reshape(to_tensor(x1), (-1,)), _core.reshape(to_tensor(x2), (-1,)))
+
+
+def outer(x1: Any, x2: Any) -> Tensor:
+    """All products of an element of x1 with one of x2."""
+    a = _core.reshape(to_tensor(x1), (-1, 1))
+    return _core.mul(a, _core.reshape(to_tensor(x2), (1, -1)))
+
+
+def kron(x1: Any, x2: Any) -> Tensor:
+    """Kronecker product."""
+    a, b = to_tensor(x1), to_tensor(x2)
+    while a.ndim < b.ndim:
+        a = _core.expand_dims(a, 0)
+    while b.ndim < a.ndim:
+        b = _core.expand_dims(b, 0)
+    out = expand_dims(a, list(range(1, 2 * a.ndim, 2)))
+    out = _core.mul(out, expand_dims(b, list(range(0, 2 * b.ndim, 2))))
+    sizes = tuple(m * n for m, n in zip(a.dims, b.dims, strict=True))
+    return _core.reshape(out, sizes)
+
+
+def cross(
+    x1: Any,
+    x2: Any,
+    axisa: int = -1,
+    axisb: int = -1,
+    axisc: int = -1,
+    axis: int | None = None,
+) -> Tensor:
+    """Cross product of vectors of three components."""
+    if axis is not None:
+        axisa = axisb = axisc = axis
+    a, b = moveaxis(x1, axisa, -1), moveaxis(x2, axisb, -1)
+    if a.shape[-1] != 3 or b.shape[-1] != 3:
+        raise ValueError(
+            "cross: the vectors must have 3 components, got "
+            f"x1.shape={a.shape}, x2.shape={b.shape}"
+        )
+    ax, ay, az = (a[..., i] for i in range(3))
+    bx, by, bz = (b[..., i] for i in range(3))
+    parts = [ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx]
+    return moveaxis(_core.stack(parts, -1), -1, axisc)
+
+
+def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Tensor:
+    """Norm of vectors (or of matrices: Frobenius, 1 and inf).
+
+    Args:
+        x: tensor; integers compute in floats.
+        ord: None (Euclid, Frobenius), a number, inf, -inf, 0, or "fro".
+        axis: an axis for vectors, a pair of axes for matrices, None for everything.
+        keepdims: keep the reduced axes with size 1.
+
+    Raises:
+        ValueError: a matrix norm that needs singular values.
+    """
+    x = to_float(x)
+    if isinstance(axis, list):
+        axis = tuple(axis)
+    if axis is None and ord is not None:
+        axis = tuple(range(x.ndim)) if x.ndim > 1 else 0
+    if isinstance(axis, tuple) and len(axis) == 1:
+        axis = axis[0]
+    matrix = isinstance(axis, tuple)
+    if ord is None or (matrix and ord == "fro") or (not matrix and ord == 2):
+        return _core.sqrt(_core.sum(_core.square(x), axis, keepdims))
+    size = _core.abs(x)
+    if matrix:
+        rows, columns = (axis_of("norm", a, x.ndim) for a in axis)
+        if ord in (1, -1):
+            inner_axis, outer_axis = rows, columns
+        elif ord in (math.inf, -math.inf):
+            inner_axis, outer_axis = columns, rows
+        else:
+            raise ValueError(
+                "norm: matrix norms are None, 'fro', 1, -1, inf and -inf (there is no "
+                f"singular value decomposition), got ord={ord!r}"
+            )
+        sums = _core.sum(size, inner_axis, True)
+        out = (_core.max if ord > 0 else _core.min)(sums, outer_axis, True)
+        return out if keepdims else _core.squeeze(out, (rows, columns))
+    if ord == math.inf:
+        return _core.max(size, axis, keepdims)
+    if ord == -math.inf:
+        return _core.min(size, axis, keepdims)
+    if ord == 0:
+        return _core.sum(cast(_core.not_equal(x, 0), x.dtype), axis, keepdims)
+    if ord == 1:
+        return _core.sum(size, axis, keepdims)
+    if not isinstance(ord, int | float):
+        raise ValueError(f"norm: vector norms take a number, got ord={ord!r}")
+    return _core.pow(_core.sum(_core.pow(size, ord), axis, keepdims), 1.0 / ord)
+
+
+def cdist(x: Any, y: Any) -> Tensor:
+    """Euclidean distances between the rows of x and the rows of y."""
+    x, y = to_float(x), to_float(y)
+    gap = _core.expand_dims(x, -2) - _core.expand_dims(y, -3)
+    return _core.sqrt(_core.sum(_core.square(gap), -1, False))
+
+
+def corrcoef(x: Any) -> Tensor:
+    """Correlation coefficients of the rows of x."""
+    x = to_float(x)
+    x = _core.reshape(x, (1, -1)) if x.ndim < 2 else x
+    centred = x - _core.mean(x, -1, True)
+    scaled = centred / _core.sqrt(_core.sum(_core.square(centred), -1, True))
+    out = _core.matmul(scaled, _core.transpose(scaled, (1, 0)))
+    return _core.clip(_core.squeeze(out, None) if x.shape[0] == 1 else out, -1.0, 1.0)
+
+
+def trapezoid(y: Any, x: Any = None, dx: float = 1.0, axis: int = -1) -> Tensor:
+    """Integral along an axis by the trapezoidal rule."""
+    y = moveaxis(to_float(y), axis, -1)
+    heights = y[..., 1:] + y[..., :-1]
+    if x is None:
+        return _core.sum(heights, -1, False) * (0.5 * dx)
+    x = to_float(x)
+    x = x if x.ndim == 1 else moveaxis(x, axis, -1)
+    return 0.5 * _core.sum(heights * (x[..., 1:] - x[..., :-1]), -1, False)
+
+
+def einsum(subscripts: str, *operands: Any, **kwargs: Any) -> Tensor:
+    """Sum of products by Einstein's convention, as transposes and matrix products.
+
+    Args:
+        subscripts: such as "bij,bjk->bik"; "..." and a missing right side are allowed.
+        *operands: one tensor for each term.
+        **kwargs: `optimize` is accepted and ignored (operands go from left to right).
+
+    Raises:
+        ValueError: the terms do not fit the operands, or a term repeats a letter.
+    """
+    kwargs.pop("optimize", None)
+    if kwargs:
+        raise ValueError(f"einsum: unknown arguments {sorted(kwargs)}")
+    tensors = [to_tensor(x) for x in operands]
+    terms, output = _parse(subscripts, tensors)
+    current, labels = tensors[0], terms[0]
+    if len(tensors) == 1:
+        current, labels = _sum_out(current, labels, output)
+    for i in range(1, len(tensors)):
+        needed = set(output).union(*terms[i + 1 :])
+        current, labels = _contract(current, labels, tensors[i], terms[i], needed)
+    return _core.transpose(current, tuple(labels.index(c) for c in output))
+
+
+def _parse(subscripts: str, tensors: list[Tensor]) -> tuple[list[str], str]:
+    text = subscripts.replace(" ", "")
+    left, arrow, right = text.partition("->")
+    terms = left.split(",")
+    if len(terms) != len(tensors):
+        raise ValueError(
+            f"einsum: {subscripts!r} has {len(terms)} terms for {len(tensors)} operands"
+        )
+    free = [c for c in "ZYXWVUTSRQPONMLKJIHGFEDCBA" if c not in text]
+    hidden = 0
+    for term, x in zip(terms, tensors, strict=True):
+        if "..." in term:
+            hidden = max(hidden, x.ndim - len(term.replace("...", "")))
+    dots = "".join(free[:hidden])
+    for i, (term, x) in enumerate(zip(terms, tensors, strict=True)):
+        if "..." in term:
+            extra = x.ndim - len(term.replace("...", ""))
+            term = terms[i] = term.replace("...", dots[len(dots) - extra :])
+        if len(term) != x.ndim or len(set(term)) != len(term):
+            raise ValueError(
+                f"einsum: term {i} of {subscripts!r} must name each of the {x.ndim} "
+                "axes of its operand once (diagonals are not supported)"
+            )
+    if arrow:
+        output = right.replace("...", dots)
+    else:
+        letters = "".join(terms)
+        once = sorted(c for c in set(letters) - set(dots) if letters.count(c) == 1)
+        output = dots + "".join(once)
+    unknown = set(output) - set("".join(terms))
+    if unknown or len(set(output)) != len(output):
+        raise ValueError(f"einsum: cannot form the right side of {subscripts!r}")
+    return terms, output
+
+
+def _sum_out(x: Tensor, labels: str, needed: Any) -> tuple[Tensor, str]:
+    drop = tuple(i for i, c in enumerate(labels) if c not in needed)
+    if not drop:
+        return x, labels
+    return _core.sum(x, drop, False), "".join(c for c in labels if c in needed)
+
+
+def _contract(
+    a: Tensor, left: str, b: Tensor, right: str, needed: set[str]
+) -> tuple[Tensor, str]:
+    """Product of two terms, summed over what neither the rest nor the output needs."""
+    a, left = _sum_out(a, left, needed | set(right))
+    b, right = _sum_out(b, right, needed | set(left))
+    shared = [c for c in left if c in right]
+    batch = [c for c in shared if c in needed]
+    summed = [c for c in shared if c not in needed]
+    only_a = [c for c in left if c not in right]
+    only_b = [c for c in right if c not in left]
+    size = dict(zip(left, a.dims, strict=True)) | dict(zip(right, b.dims, strict=True))
+    for c in shared:  # a size of 1 broadcasts
+        i, j = left.index(c), right.index(c)
+        if a.shape[i] == 1 and b.shape[j] != 1:
+            a = _core.broadcast_to(a, (*a.dims[:i], size[c], *a.dims[i + 1 :]))
+        elif b.shape[j] == 1 and a.shape[i] != 1:
+            size[c] = a.dims[i]
+            b = _core.broadcast_to(b, (*b.dims[:j], size[c], *b.dims[j + 1 :]))
+
+    def flat(x: Tensor, labels: str, *groups: list[str]) -> Tensor:
+        order = [labels.index(c) for group in groups for c in group]
+        x = _core.transpose(x, tuple(order)) if order != sorted(order) else x
+        sizes = []
+        for group in groups:
+            total: Any = 1
+            for c in group:
+                total = total * size[c]
+            sizes.append(total)
+        return _core.reshape(x, tuple(sizes))
+
+    out = matmul(
+        flat(a, left, batch, only_a, summed), flat(b, right, batch, summed, only_b)
+    )
+    labels = batch + only_a + only_b
+    return _core.reshape(out, tuple(size[c] for c in labels)), "".join(labels)

@@ -1,0 +1,62 @@
+"""Helpers around training: encoding, seeds, downloads, plots, progress bars."""
+
+from __future__ import annotations
+
+from .file_utils import get_file, hash_file, validate_file
+from .io_utils import (
+    disable_interactive_logging,
+    enable_interactive_logging,
+    is_interactive_logging_enabled,
+)
+from .numerical import normalize, to_categorical
+from .plotting import plot_history
+from .progbar import Progbar
+from .pydataset import PyDataset, Sequence
+from .rng import get_random_seed, set_random_seed
+from .session import clear_session
+
+__all__ = [
+    "CustomObjectScope",
+    "Progbar",
+    "PyDataset",
+    "Sequence",
+    "clear_session",
+    "custom_object_scope",
+    "deserialize_keras_object",
+    "disable_interactive_logging",
+    "enable_interactive_logging",
+    "get_custom_objects",
+    "get_file",
+    "get_random_seed",
+    "get_registered_name",
+    "get_registered_object",
+    "hash_file",
+    "is_interactive_logging_enabled",
+    "normalize",
+    "plot_history",
+    "register_keras_serializable",
+    "serialize_keras_object",
+    "set_random_seed",
+    "to_categorical",
+    "validate_file",
+]
+
+# Keras has these both here and in `saving`, where they live.
+_FROM_SAVING = (
+    "CustomObjectScope",
+    "custom_object_scope",
+    "deserialize_keras_object",
+    "get_custom_objects",
+    "get_registered_name",
+    "get_registered_object",
+    "register_keras_serializable",
+    "serialize_keras_object",
+)
+
+
+def __getattr__(name: str) -> object:
+    if name in _FROM_SAVING:
+        from .. import saving
+
+        return getattr(saving, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,265 @@
+"""Initializers, regularizers and constraints."""
+
+from __future__ import annotations
+
+import math
+import os
+
+import numpy as np
+import pytest
+
+from lamella import _core, constraints, initializers, ops, regularizers
+
+SHAPES = [(), (7,), (200, 300), (3, 3, 32, 64), (5, 20, 30)]
+
+
+def fans(shape):
+    if len(shape) < 2:
+        n = shape[0] if shape else 1
+        return n, n
+    field = math.prod(shape[:-2])
+    return shape[-2] * field, shape[-1] * field
+
+
+# name: (variance as a function of the fans, bound in standard deviations)
+SCALED = {
+    "GlorotUniform": (lambda i, o: 2 / (i + o), math.sqrt(3)),
+    "GlorotNormal": (lambda i, o: 2 / (i + o), 2 / 0.87962566103423978),
+    "HeUniform": (lambda i, o: 2 / i, math.sqrt(3)),
+    "HeNormal": (lambda i, o: 2 / i, 2 / 0.87962566103423978),
+    "LecunUniform": (lambda i, o: 1 / i, math.sqrt(3)),
+    "LecunNormal": (lambda i, o: 1 / i, 2 / 0.87962566103423978),
+}
+ALL = [
+    ("Zeros", {}),
+    ("Ones", {}),
+    ("Constant", {"value": 1.5}),
+    ("Identity", {"gain": 2.0}),
+    ("RandomNormal", {"mean": 1.0, "stddev": 0.2, "seed": 3}),
+    ("RandomUniform", {"minval": -1.0, "maxval": 2.0, "seed": 3}),
+    ("TruncatedNormal", {"mean": 1.0, "stddev": 0.2, "seed": 3}),
+    ("VarianceScaling", {"scale": 0.5, "mode": "fan_out", "distribution": "uniform"}),
+    ("VarianceScaling", {"distribution": "untruncated_normal", "seed": 1}),
+    ("VarianceScaling", {"input_axes": [0], "output_axes": [1]}),
+    ("Orthogonal", {"gain": 0.7, "seed": 5}),
+    *[(name, {"seed": 9}) for name in SCALED],
+]
+
+
+@pytest.fixture(scope="module")
+def keras():
+    os.environ.setdefault("KERAS_BACKEND", "torch")
+    return pytest.importorskip("keras")
+
+
+def value(x):
+    x = x.detach() if hasattr(x, "detach") else x
+    return np.asarray(x.cpu() if hasattr(x, "cpu") else x)
+
+
+@pytest.mark.parametrize("name", SCALED)
+@pytest.mark.parametrize("shape", [(200, 300), (3, 3, 32, 64)])
+def test_scaled_initializers_have_variance_and_bound(name, shape):
+    variance, bound = SCALED[name]
+    x = np.asarray(getattr(initializers, name)(seed=0)(shape)).astype("float64")
+    sigma = math.sqrt(variance(*fans(shape)))
+    n = x.size
+    assert abs(x.mean()) < 5 * sigma / math.sqrt(n)
+    assert abs(x.std() / sigma - 1) < 5 / math.sqrt(n)
+    assert np.abs(x).max() <= bound * sigma * (1 + 1e-6)
+    assert np.abs(x).max() > 0.9 * bound * sigma
+
+
+def test_plain_random_initializers():
+    shape = (300, 200)
+    x = np.asarray(initializers.RandomNormal(mean=2.0, stddev=0.5, seed=1)(shape))
+    assert abs(x.mean() - 2.0) < 0.01
+    assert abs(x.std() - 0.5) < 0.01
+    x = np.asarray(initializers.RandomUniform(-1.0, 3.0, seed=1)(shape))
+    assert x.min() >= -1.0
+    assert x.max() < 3.0
+    assert abs(x.mean() - 1.0) < 0.02
+    x = np.asarray(initializers.TruncatedNormal(stddev=0.5, seed=1)(shape))
+    assert np.abs(x).max() <= 1.0
+    assert abs(x.std() - 0.5 * 0.87962566103423978) < 0.01
+
+
+@pytest.mark.parametrize("shape", [(6, 6), (8, 3), (3, 8), (2, 3, 4)])
+def test_orthogonal_is_orthogonal(shape):
+    q = np.asarray(initializers.Orthogonal(gain=2.0, seed=0)(shape))
+    q = q.reshape(-1, shape[-1]) / 2.0
+    product = q @ q.T if q.shape[0] < q.shape[1] else q.T @ q
+    np.testing.assert_allclose(product, np.eye(len(product)), atol=1e-6)
+    with pytest.raises(ValueError, match="Orthogonal: shape"):
+        initializers.Orthogonal()((3,))
+
+
+def test_constants():
+    assert np.asarray(initializers.Constant(1.5)((2, 3))).tolist() == [[1.5] * 3] * 2
+    assert np.asarray(initializers.Constant([1.0, 2.0])((3, 2))).shape == (3, 2)
+    np.testing.assert_array_equal(
+        np.asarray(initializers.Identity(3.0)((2, 3))), 3 * np.eye(2, 3)
+    )
+    with pytest.raises(ValueError, match="Identity: shape"):
+        initializers.Identity()((2, 2, 2))
+    for name in ("zeros", "ones"):
+        x = initializers.get(name)((2,), dtype="int32")
+        assert x.dtype == "int32"
+
+
+def test_seeds():
+    one = initializers.GlorotUniform(seed=5)
+    a, b = np.asarray(one((4, 4))), np.asarray(one((4, 4)))
+    np.testing.assert_array_equal(a, b)
+    other = np.asarray(initializers.GlorotUniform(seed=6)((4, 4)))
+    assert (a != other).any()
+    first, second = initializers.GlorotUniform(), initializers.GlorotUniform()
+    assert (np.asarray(first((4, 4))) != np.asarray(second((4, 4)))).any()
+    _core.set_random_seed(1)
+    first = np.asarray(initializers.HeNormal()((4, 4)))
+    _core.set_random_seed(1)
+    np.testing.assert_array_equal(first, np.asarray(initializers.HeNormal()((4, 4))))
+    with pytest.raises(ValueError, match="seed must be"):
+        initializers.HeNormal(seed="1")
+
+
+@pytest.mark.parametrize("case", ALL, ids=[f"{n}-{i}" for i, (n, _) in enumerate(ALL)])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_config_round_trip_and_dtype(case, dtype):
+    name, kwargs = case
+    first = getattr(initializers, name)(**kwargs)
+    again = type(first).from_config(first.get_config())
+    assert again.get_config() == first.get_config()
+    x = first((4, 4), dtype=dtype)
+    assert np.asarray(x).dtype == dtype
+    if kwargs.get("seed") is not None or name in ("Zeros", "Ones", "Constant"):
+        np.testing.assert_array_equal(
+            np.asarray(x), np.asarray(again((4, 4), dtype=dtype))
+        )
+
+
+def test_get():
+    assert isinstance(initializers.get("he_normal"), initializers.HeNormal)
+    assert isinstance(initializers.get("HeNormal"), initializers.HeNormal)
+    assert isinstance(initializers.get("normal"), initializers.RandomNormal)
+    assert isinstance(initializers.get(initializers.Zeros), initializers.Zeros)
+    given = initializers.get(np.arange(4, dtype="float32"))
+    np.testing.assert_array_equal(np.asarray(given((4,))), np.arange(4))
+    with pytest.raises(ValueError, match="shape of the weight"):
+        given((5,))
+    with pytest.raises(ValueError, match=r"unknown initializer 'glorot_unifrom'"):
+        initializers.get("glorot_unifrom")
+    config = {"class_name": "HeNormal", "config": {"seed": 3}}
+    assert initializers.get(config).seed == 3
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (lambda: initializers.VarianceScaling(scale=0.0), "scale must be positive"),
+        (lambda: initializers.VarianceScaling(mode="fan"), "mode must be"),
+        (lambda: initializers.VarianceScaling(distribution="flat"), "distribution"),
+        (lambda: regularizers.L2(-1.0), "L2: l2 must be"),
+        (lambda: regularizers.L1(math.nan), "L1: l1 must be"),
+        (lambda: regularizers.OrthogonalRegularizer(mode="row"), "mode must be"),
+        (lambda: regularizers.get("l1_l2"), "unknown regularizer 'l1_l2'"),
+        (lambda: constraints.get("nonneg"), "unknown constraint 'nonneg'.*'non_neg'"),
+    ],
+)
+def test_bad_arguments_raise(make, text):
+    with pytest.raises(ValueError, match=text):
+        make()
+
+
+W = np.random.default_rng(1).normal(size=(5, 4)).astype("float32")
+PENALTIES = [
+    ("L1", {"l1": 0.3}, lambda w: 0.3 * np.abs(w).sum()),
+    ("L2", {"l2": 0.2}, lambda w: 0.2 * (w**2).sum()),
+    ("L1L2", {"l1": 0.1, "l2": 0.2},
+     lambda w: 0.1 * np.abs(w).sum() + 0.2 * (w**2).sum()),
+    ("L1L2", {}, lambda w: 0.0),
+    ("OrthogonalRegularizer", {"factor": 0.4}, None),
+    ("OrthogonalRegularizer", {"mode": "columns"}, None),
+]
+CONDITIONS = [
+    ("MaxNorm", {"max_value": 1.5},
+     lambda w: w * np.minimum(1, 1.5 / np.sqrt((w**2).sum(0)))),
+    ("MaxNorm", {"max_value": 1.0, "axis": [0, 1]},
+     lambda w: w * min(1, 1 / np.sqrt((w**2).sum()))),
+    ("NonNeg", {}, lambda w: np.maximum(w, 0)),
+    ("UnitNorm", {"axis": 1}, lambda w: w / np.sqrt((w**2).sum(1, keepdims=True))),
+    ("MinMaxNorm", {"min_value": 2.0, "max_value": 2.5, "rate": 0.5}, None),
+]
+
+
+@pytest.mark.parametrize("case", PENALTIES, ids=str)
+def test_regularizer_formula_and_config(case):
+    name, kwargs, formula = case
+    penalty = getattr(regularizers, name)(**kwargs)
+    if formula is not None:
+        got = float(penalty(ops.convert_to_tensor(W)))
+        np.testing.assert_allclose(got, formula(W.astype("float64")), rtol=1e-5)
+    again = type(penalty).from_config(penalty.get_config())
+    assert again.get_config() == penalty.get_config()
+
+
+@pytest.mark.parametrize("case", CONDITIONS, ids=str)
+def test_constraint_formula_and_config(case):
+    name, kwargs, formula = case
+    condition = getattr(constraints, name)(**kwargs)
+    if formula is not None:
+        got = np.asarray(condition(ops.convert_to_tensor(W)))
+        np.testing.assert_allclose(got, formula(W.astype("float64")), rtol=1e-5)
+    again = type(condition).from_config(condition.get_config())
+    assert again.get_config() == condition.get_config()
+
+
+@pytest.mark.reference
+def test_match_keras(keras):
+    for name, kwargs in ALL:
+        ours = getattr(initializers, name)(**kwargs).get_config()
+        theirs = getattr(keras.initializers, name)(**kwargs).get_config()
+        if name == "Identity":  # Keras forgets the gain
+            theirs = {"gain": kwargs["gain"], **theirs}
+        assert ours == theirs
+    for shape in SHAPES:
+        assert initializers.compute_fans(shape) == fans(shape)
+    for name, kwargs, _ in PENALTIES:
+        ours = getattr(regularizers, name)(**kwargs)
+        theirs = getattr(keras.regularizers, name)(**kwargs)
+        want = float(value(theirs(keras.ops.array(W))))
+        np.testing.assert_allclose(
+            float(ours(ops.convert_to_tensor(W))), want, rtol=1e-5
+        )
+        assert ours.get_config() == pytest.approx(theirs.get_config())
+    for name, kwargs, _ in CONDITIONS:
+        ours = getattr(constraints, name)(**kwargs)
+        theirs = getattr(keras.constraints, name)(**kwargs)
+        want = value(theirs(keras.ops.array(W)))
+        got = np.asarray(ours(ops.convert_to_tensor(W)))
+        np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)
+        assert ours.get_config() == theirs.get_config()
+
+
+@pytest.mark.reference
+@pytest.mark.parametrize("family", ["initializers", "regularizers", "constraints"])
+def test_same_names_are_known_as_in_keras(keras, family):
+    theirs = getattr(keras, family)
+    ours = {
+        "initializers": initializers,
+        "regularizers": regularizers,
+        "constraints": constraints,
+    }[family]
+    names = set(dir(ours)) | set(dir(theirs)) | {"l1l2", "normal", "uniform", "one"}
+    skipped = {"stft", "STFT", "STFTInitializer", "Initializer", "Constraint",
+               "Regularizer", "initializer", "constraint", "regularizer"}
+    for name in sorted(names - skipped):
+        try:
+            theirs.get(name)
+        except KeyError:  # Keras's Constant cannot be made from its name
+            assert name.lower() == "constant"
+        except (ValueError, TypeError):
+            with pytest.raises(ValueError):
+                ours.get(name)
+        else:
+            assert ours.get(name) is not None
