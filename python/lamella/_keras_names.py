@@ -60,8 +60,9 @@ def family_of_module(module: str) -> str | None:
         return ""
     if any("schedule" in part for part in parts):
         return "schedules"
-    family = _ALIASES.get(parts[0], parts[0])
-    return family if family in MODULES else ""
+    # the first that is one: "backend.torch.optimizers.torch_sgd" is an optimizer
+    families = [_ALIASES.get(part, part) for part in parts]
+    return next((family for family in families if family in MODULES), "")
 
 
 # Keys that Keras writes and that change nothing when they have one of these values

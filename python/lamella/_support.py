@@ -1,4 +1,4 @@
-"""Global defaults and automatic names; look-up of objects by string, class or config."""
+"""Defaults, automatic names, and look-up of objects by string, class or config."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def deserialize(
         return table.get(config, config) if found is None else found
     if isinstance(config, dict) and set(config) <= {"class_name", "config"}:
         # The short form {"class_name": ..., "config": ...}.
-        name = config.get("class_name")
+        name = str(config.get("class_name"))
         cls = _custom(name, custom_objects) or table.get(name)
         if cls is not None:
             arguments = dict(config.get("config") or {})

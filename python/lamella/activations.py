@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from lamella._core import Tensor
-
 from lamella import _core, _support
+from lamella._core import Tensor
 from lamella.ops import elementwise, neural
 from lamella.ops.conversion import to_tensor
 from lamella.ops.neural import (

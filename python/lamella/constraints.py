@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from lamella._core import Tensor
-
 from lamella import _core, _support, config
+from lamella._core import Tensor
 from lamella.ops.conversion import to_float
 
 __all__ = [

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from lamella._core import Tensor
 
 from lamella import _core, _support
+from lamella._core import Tensor
 from lamella.ops.conversion import (
     cast,
     convert_to_tensor,

@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from lamella._core import Tensor
 
 from lamella import _core
+from lamella._core import Tensor
 
 __all__ = [
     "SeedGenerator",

@@ -6,9 +6,9 @@ import math
 from typing import Any
 
 import numpy as np
-from lamella._core import Tensor
 
 from lamella import _core, _support
+from lamella._core import Tensor
 from lamella.ops.conversion import convert_to_tensor, to_float
 from lamella.ops.neural import normalize
 

@@ -170,6 +170,10 @@ class Variable:
         """Gradient left by `loss.backward()`, or None."""
         return self._core.grad
 
+    def zero_grad(self) -> None:
+        """Forget the gradient."""
+        self._core.grad = None
+
     # -- changing it --------------------------------------------------------
 
     def assign(self, value: Any) -> Variable:

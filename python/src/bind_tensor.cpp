@@ -112,6 +112,7 @@ std::string describe(const Tensor& t) {
 
 void bind_dim(py::module_& m) {
   py::class_<Dim>(m, "Dim", "A size that is not known while a model is traced.")
+      .def(py::init<std::int64_t>(), py::arg("value"))
       .def("__repr__", [](Dim d) { return "Dim(" + d.str() + ")"; })
       .def(py::self == py::self)
       .def("__hash__", [](Dim d) { return std::hash<std::int64_t>()(d.raw()); })
@@ -122,6 +123,7 @@ void bind_dim(py::module_& m) {
       .def("__mul__", [](Dim a, Dim b) { return a * b; }, py::is_operator())
       .def("__rmul__", [](Dim a, Dim b) { return a * b; }, py::is_operator())
       .def("__floordiv__", [](Dim a, Dim b) { return floor_div(a, b); }, py::is_operator());
+  // Lets ints stand on either side of the operators above.
   py::implicitly_convertible<py::int_, Dim>();
 }
 

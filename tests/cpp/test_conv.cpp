@@ -166,7 +166,7 @@ std::vector<T> run(Kernel<Args> kernel, WorkspaceFn<Args> workspace, Args args,
     EXPECT_TRUE(result.intact()) << "wrote outside its output";
     EXPECT_TRUE(scratch.intact()) << "wrote outside its workspace";
     const std::vector<T> values(result.as<T>(), result.as<T>() + n);
-    if (threads == 1) {
+    if (threads == 1 || n == 0) {
       first = values;
     } else {
       EXPECT_EQ(std::memcmp(first.data(), values.data(), first.size() * sizeof(T)), 0)

@@ -17,8 +17,11 @@ ERF = np.vectorize(math.erf)
 
 
 def sigmoid(x):
-    return np.where(x > 0, 1 / (1 + np.exp(-np.abs(x))),
-                    np.exp(-np.abs(x)) / (1 + np.exp(-np.abs(x))))
+    return np.where(
+        x > 0,
+        1 / (1 + np.exp(-np.abs(x))),
+        np.exp(-np.abs(x)) / (1 + np.exp(-np.abs(x))),
+    )
 
 
 def softplus(x):
@@ -54,16 +57,30 @@ CASES = [
     ("relu", {"threshold": 1.5}, relu_general),
     ("relu", {"threshold": 1.5, "negative_slope": 0.2, "max_value": 4.0}, relu_general),
     ("leaky_relu", {}, lambda x: np.where(x > 0, x, 0.2 * x)),
-    ("leaky_relu", {"negative_slope": 0.01}, lambda x, negative_slope: np.where(
-        x > 0, x, negative_slope * x)),
+    (
+        "leaky_relu",
+        {"negative_slope": 0.01},
+        lambda x, negative_slope: np.where(x > 0, x, negative_slope * x),
+    ),
     ("relu6", {}, lambda x: np.clip(x, 0, 6)),
-    ("celu", {"alpha": 0.7}, lambda x, alpha: np.maximum(x, 0)
-     + np.minimum(0, alpha * np.expm1(np.minimum(x, 0) / alpha))),
+    (
+        "celu",
+        {"alpha": 0.7},
+        lambda x, alpha: (
+            np.maximum(x, 0) + np.minimum(0, alpha * np.expm1(np.minimum(x, 0) / alpha))
+        ),
+    ),
     ("elu", {}, lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0)))),
-    ("elu", {"alpha": 0.5}, lambda x, alpha: np.where(
-        x > 0, x, alpha * np.expm1(np.minimum(x, 0)))),
-    ("selu", {}, lambda x: LAMBDA * np.where(
-        x > 0, x, ALPHA * np.expm1(np.minimum(x, 0)))),
+    (
+        "elu",
+        {"alpha": 0.5},
+        lambda x, alpha: np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0))),
+    ),
+    (
+        "selu",
+        {},
+        lambda x: LAMBDA * np.where(x > 0, x, ALPHA * np.expm1(np.minimum(x, 0))),
+    ),
     ("softplus", {}, softplus),
     ("softsign", {}, lambda x: x / (1 + np.abs(x))),
     ("squareplus", {}, lambda x: (x + np.sqrt(x**2 + 4)) / 2),
@@ -71,15 +88,26 @@ CASES = [
     ("soft_shrink", {}, lambda x: np.sign(x) * np.maximum(np.abs(x) - 0.5, 0)),
     ("hard_shrink", {}, lambda x: np.where(np.abs(x) > 0.5, x, 0)),
     ("tanh_shrink", {}, lambda x: x - np.tanh(x)),
-    ("threshold", {"threshold": 1.0, "default_value": -2.0},
-     lambda x, threshold, default_value: np.where(x > threshold, x, default_value)),
-    ("sparse_plus", {}, lambda x: np.where(
-        x <= -1, 0, np.where(x < 1, (x + 1) ** 2 / 4, x))),
+    (
+        "threshold",
+        {"threshold": 1.0, "default_value": -2.0},
+        lambda x, threshold, default_value: np.where(x > threshold, x, default_value),
+    ),
+    (
+        "sparse_plus",
+        {},
+        lambda x: np.where(x <= -1, 0, np.where(x < 1, (x + 1) ** 2 / 4, x)),
+    ),
     ("sparse_sigmoid", {}, lambda x: np.clip((x + 1) / 2, 0, 1)),
     ("silu", {}, lambda x: x * sigmoid(x)),
     ("gelu", {}, lambda x: x * 0.5 * (1 + ERF(x / np.sqrt(2)))),
-    ("gelu", {"approximate": True}, lambda x, approximate: 0.5 * x * (
-        1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))),
+    (
+        "gelu",
+        {"approximate": True},
+        lambda x, approximate: (
+            0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
+        ),
+    ),
     ("tanh", {}, np.tanh),
     ("sigmoid", {}, sigmoid),
     ("hard_sigmoid", {}, lambda x: np.clip(x / 6 + 0.5, 0, 1)),
@@ -119,7 +147,9 @@ def test_matches_formula(case, dtype, rtol):
     want = formula(x.astype("float64"), **kwargs)
     assert got.dtype == dtype
     # differences of nearly equal numbers (tails of gelu, tanh_shrink) lose digits
-    np.testing.assert_allclose(got, want, rtol=rtol, atol=2e-6 if rtol > 1e-9 else 1e-12)
+    np.testing.assert_allclose(
+        got, want, rtol=rtol, atol=2e-6 if rtol > 1e-9 else 1e-12
+    )
 
 
 @pytest.mark.parametrize("case", ROWS, ids=[r[0] for r in ROWS])

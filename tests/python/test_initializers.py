@@ -1,4 +1,4 @@
-"""Initializers, regularizers and constraints."""
+"""Initializers, regularizers, constraints and random tensors."""
 
 from __future__ import annotations
 
@@ -8,7 +8,15 @@ import os
 import numpy as np
 import pytest
 
-from lamella import _core, constraints, initializers, ops, regularizers
+from lamella import (
+    Variable,
+    _core,
+    constraints,
+    initializers,
+    ops,
+    random,
+    regularizers,
+)
 
 SHAPES = [(), (7,), (200, 300), (3, 3, 32, 64), (5, 20, 30)]
 
@@ -175,17 +183,26 @@ W = np.random.default_rng(1).normal(size=(5, 4)).astype("float32")
 PENALTIES = [
     ("L1", {"l1": 0.3}, lambda w: 0.3 * np.abs(w).sum()),
     ("L2", {"l2": 0.2}, lambda w: 0.2 * (w**2).sum()),
-    ("L1L2", {"l1": 0.1, "l2": 0.2},
-     lambda w: 0.1 * np.abs(w).sum() + 0.2 * (w**2).sum()),
+    (
+        "L1L2",
+        {"l1": 0.1, "l2": 0.2},
+        lambda w: 0.1 * np.abs(w).sum() + 0.2 * (w**2).sum(),
+    ),
     ("L1L2", {}, lambda w: 0.0),
     ("OrthogonalRegularizer", {"factor": 0.4}, None),
     ("OrthogonalRegularizer", {"mode": "columns"}, None),
 ]
 CONDITIONS = [
-    ("MaxNorm", {"max_value": 1.5},
-     lambda w: w * np.minimum(1, 1.5 / np.sqrt((w**2).sum(0)))),
-    ("MaxNorm", {"max_value": 1.0, "axis": [0, 1]},
-     lambda w: w * min(1, 1 / np.sqrt((w**2).sum()))),
+    (
+        "MaxNorm",
+        {"max_value": 1.5},
+        lambda w: w * np.minimum(1, 1.5 / np.sqrt((w**2).sum(0))),
+    ),
+    (
+        "MaxNorm",
+        {"max_value": 1.0, "axis": [0, 1]},
+        lambda w: w * min(1, 1 / np.sqrt((w**2).sum())),
+    ),
     ("NonNeg", {}, lambda w: np.maximum(w, 0)),
     ("UnitNorm", {"axis": 1}, lambda w: w / np.sqrt((w**2).sum(1, keepdims=True))),
     ("MinMaxNorm", {"min_value": 2.0, "max_value": 2.5, "rate": 0.5}, None),
@@ -251,8 +268,17 @@ def test_same_names_are_known_as_in_keras(keras, family):
         "constraints": constraints,
     }[family]
     names = set(dir(ours)) | set(dir(theirs)) | {"l1l2", "normal", "uniform", "one"}
-    skipped = {"stft", "STFT", "STFTInitializer", "Initializer", "Constraint",
-               "Regularizer", "initializer", "constraint", "regularizer"}
+    skipped = {
+        "stft",
+        "STFT",
+        "STFTInitializer",
+        "Initializer",
+        "Constraint",
+        "Regularizer",
+        "initializer",
+        "constraint",
+        "regularizer",
+    }
     for name in sorted(names - skipped):
         try:
             theirs.get(name)
@@ -263,3 +289,95 @@ def test_same_names_are_known_as_in_keras(keras, family):
                 ours.get(name)
         else:
             assert ours.get(name) is not None
+
+
+# keras.random
+
+
+def test_random_seed_repeats_and_generator_advances():
+    np.testing.assert_array_equal(
+        np.asarray(random.normal((4,), seed=3)), np.asarray(random.normal((4,), seed=3))
+    )
+    generator = random.SeedGenerator(3)
+    first = np.asarray(random.normal((4,), seed=generator))
+    second = np.asarray(random.normal((4,), seed=generator))
+    assert (first != second).any()
+    assert generator.state.numpy().tolist() == [3, 2]
+    restored = random.SeedGenerator.from_config(generator.get_config())
+    np.testing.assert_array_equal(first, np.asarray(random.normal((4,), seed=restored)))
+    assert (np.asarray(random.uniform((4,))) != np.asarray(random.uniform((4,)))).any()
+    with pytest.raises(ValueError, match="seed must be"):
+        random.uniform((2,), seed="x")
+
+
+def test_random_integers_and_classes_have_their_frequencies():
+    draws = np.asarray(random.randint((30000,), -2, 3, seed=1))
+    values, counts = np.unique(draws, return_counts=True)
+    assert values.tolist() == [-2, -1, 0, 1, 2]
+    assert np.abs(counts / 30000 - 0.2).max() < 0.015
+    p = np.array([[0.2, 0.3, 0.5], [1.0, 1e-9, 1e-9]])
+    draws = np.asarray(random.categorical(np.log(p).astype("f"), 20000, seed=2))
+    assert np.abs(np.bincount(draws[0]) / 20000 - p[0]).max() < 0.015
+    assert (draws[1] == 0).all()
+    with pytest.raises(ValueError, match="randint: minval"):
+        random.randint((1,), 3, 3)
+    with pytest.raises(ValueError, match="uniform: dtype"):
+        random.uniform((1,), dtype="int32")
+
+
+def test_random_shuffle_permutes_and_dropout_scales():
+    x = np.arange(40).reshape(20, 2)
+    y = np.asarray(random.shuffle(x, seed=5))
+    assert (y != x).any()
+    np.testing.assert_array_equal(np.sort(y[:, 0]), x[:, 0])
+    np.testing.assert_array_equal(y[:, 1], y[:, 0] + 1)
+    dropped = np.asarray(random.dropout(np.ones((200, 50), "f"), 0.2, seed=1))
+    assert set(np.unique(dropped)) == {np.float32(0.0), np.float32(1.25)}
+    assert abs(dropped.mean() - 1.0) < 0.03
+    rows = np.asarray(
+        random.dropout(np.ones((200, 3), "f"), 0.5, noise_shape=(200, 1), seed=1)
+    )
+    assert (rows == rows[:, :1]).all()
+
+
+@pytest.mark.parametrize(
+    ("draw", "mean", "sigma"),
+    [
+        (lambda: random.gamma((20000,), 3.0, seed=1), 3.0, math.sqrt(3.0)),
+        (lambda: random.beta((20000,), 2.0, 3.0, seed=1), 0.4, 0.2),
+        (lambda: random.binomial((20000,), 10, 0.3, seed=1), 3.0, math.sqrt(2.1)),
+    ],
+)
+def test_random_distributions_have_their_moments(draw, mean, sigma):
+    x = np.asarray(draw())
+    assert abs(x.mean() - mean) < 5 * sigma / math.sqrt(x.size)
+    assert abs(x.std() / sigma - 1) < 0.05
+
+
+def test_traced_random_numbers_change_every_step():
+    generator = random.SeedGenerator(7)
+    graph = _core.Graph()
+    with graph:
+        x = graph.input("x", (None, 3), "float32")
+        graph.output("mine", ops.sum(random.normal((3,), seed=generator) + 0 * x[0]))
+        graph.output("global", ops.sum(random.uniform((3,)) + 0 * x[0]))
+    trainer = _core.Trainer(graph)
+    rows = [trainer.step([np.zeros((2, 3), "f")]) for _ in range(3)]
+    for column in zip(*rows, strict=True):
+        assert len(set(column)) == 3
+    assert generator.state.numpy().tolist() == [7, 3]
+    with graph, pytest.raises(ValueError, match="gamma: cannot be used"):
+        random.gamma((2,), 1.0)
+
+
+def test_variables_made_while_tracing_get_their_values():
+    graph = _core.Graph()
+    with graph:
+        x = graph.input("x", (None, 3), "float32")
+        w = Variable(initializers.Orthogonal(seed=1), shape=(3, 3))
+        b = Variable(initializers.GlorotUniform(seed=2), shape=(3,))
+        graph.output("y", ops.matmul(x, w) + b)
+    np.testing.assert_allclose(w.numpy() @ w.numpy().T, np.eye(3), atol=1e-6)
+    np.testing.assert_array_equal(
+        b.numpy(), np.asarray(initializers.GlorotUniform(seed=2)((3,)))
+    )

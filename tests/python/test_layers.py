@@ -370,7 +370,7 @@ PARITY = [
 
 @pytest.fixture(scope="module")
 def reference():
-    os.environ.setdefault("KERAS_BACKEND", "torch")
+    os.environ.setdefault("KERAS_BACKEND", "jax")
     return pytest.importorskip("keras")
 
 
@@ -379,16 +379,20 @@ def reference():
 )
 def test_layer_agrees_with_keras(reference, name, arguments, shape):
     reference.utils.clear_session()
-    ours, theirs = getattr(L, name)(**arguments), getattr(reference.layers, name)(
-        **arguments
-    )
+    if reference.backend.backend() == "torch" and name == "AveragePooling2D":
+        if arguments.get("padding") == "same":
+            pytest.skip("Keras's torch backend pads otherwise than its others")
+    ours = getattr(L, name)(**arguments)
+    theirs = getattr(reference.layers, name)(**arguments)
     assert _plain(ours.get_config()) == _plain(theirs.get_config())
     assert list(ours.get_config()) == list(theirs.get_config())
     if name == "Embedding":
         x = rng().integers(0, 9, size=shape)
     else:
         x = rng().normal(size=shape).astype("float32")
+    assert ours.built == theirs.built
     a, b = ours(x), theirs(x)
+    assert (ours.get_build_config() is None) == (theirs.get_build_config() is None)
     assert [(v.name, v.shape) for v in ours.weights] == [
         (v.name, tuple(v.shape)) for v in theirs.weights
     ]

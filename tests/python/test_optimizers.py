@@ -7,7 +7,7 @@ import os
 import numpy as np
 import pytest
 
-from lamella import Variable, optimizers
+from lamella import Variable, _core, losses, ops, optimizers
 from lamella.optimizers import schedules
 
 SHAPES = [(3, 4), (4,), (2, 2, 2)]
@@ -364,7 +364,63 @@ def test_schedule_matches_keras(keras, case):
 
 @pytest.mark.reference
 def test_same_names_are_known_as_in_keras(keras):
-    for name in ("sgd", "SGD", "adam", "Adam", "ADAM", "adamw", "AdamW", "rmsprop",
-                 "adagrad", "adadelta", "adamax", "nadam", "RMSProp"):
+    for name in (
+        "sgd",
+        "SGD",
+        "adam",
+        "Adam",
+        "ADAM",
+        "adamw",
+        "AdamW",
+        "rmsprop",
+        "adagrad",
+        "adadelta",
+        "adamax",
+        "nadam",
+        "RMSProp",
+    ):
         wanted = type(keras.optimizers.get(name)).__name__
         assert type(optimizers.get(name)).__name__ == wanted
+
+
+@pytest.mark.parametrize("shared", SHARED, ids=lambda s: next(iter(s), "plain"))
+@pytest.mark.parametrize("case", CASES, ids=IDS)
+@pytest.mark.parametrize("scheduled", [False, True])
+def test_traced_training_equals_eager_steps(case, shared, scheduled):
+    name, kwargs, _, rate = case
+    rng = np.random.default_rng(5)
+    x = rng.normal(size=(8, 3)).astype("float32")
+    y = rng.normal(size=(8, 4)).astype("float32")
+    if scheduled:
+        rate = schedules.ExponentialDecay(rate, 2, 0.5)
+    traced, eager = (
+        getattr(optimizers, name)(learning_rate=rate, **{**kwargs, **shared})
+        for _ in range(2)
+    )
+
+    def loss(inputs, targets, k, b):
+        return losses.MeanSquaredError()(targets, ops.tanh(ops.matmul(inputs, k) + b))
+
+    weights, copies = variables()[:2], variables()[:2]
+    graph = _core.Graph()
+    with graph:
+        inputs = graph.input("x", (None, 3), "float32")
+        targets = graph.input("y", (None, 4), "float32")
+        value = loss(inputs, targets, *weights)
+        graph.set_loss(value)
+        graph.output("loss", value)
+        core = traced._core_optimizer(weights)
+        traced._trace_learning_rate(graph)
+    trainer = _core.Trainer(graph, core, [w._core for w in weights])
+    for _ in range(5):
+        trainer.step([x, y])
+        leaves = [_core.from_numpy(w.numpy()) for w in copies]
+        for leaf in leaves:
+            leaf.requires_grad = True
+        loss(x, y, *leaves).backward()
+        eager.apply([leaf.grad for leaf in leaves], copies)
+    for a, b in zip(
+        [*weights, *traced.variables], [*copies, *eager.variables], strict=True
+    ):
+        if a.name != "learning_rate":
+            np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-4, atol=1e-6)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
+import random
 import shutil
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -16,10 +19,17 @@ lamella = pytest.importorskip("lamella")
 h5py = pytest.importorskip("h5py")
 
 from lamella import layers, saving  # noqa: E402
-from lamella.saving import atomic, hdf5, keras_format  # noqa: E402
+from lamella.saving import (  # noqa: E402
+    atomic,
+    hdf5,
+    keras_format,
+    lamella_format,
+)
 
 GOLDEN = Path(__file__).parent / "golden"
 FORMATS = (".keras", ".h5", ".hdf5", ".lamella")
+HAS_RNN = hasattr(layers, "Bidirectional")
+needs_rnn = pytest.mark.skipif(not HAS_RNN, reason="lamella has no recurrent layers")
 GOLDEN_FILES = [
     ("mlp", ".keras"),
     ("mlp", ".h5"),
@@ -27,7 +37,7 @@ GOLDEN_FILES = [
     ("cnn", ".h5"),
     ("functional", ".keras"),
     ("functional", ".h5"),
-    ("recurrent", ".keras"),
+    pytest.param("recurrent", ".keras", marks=needs_rnn),
 ]
 # two libraries add float32 numbers in different orders
 CLOSE = {"rtol": 1e-5, "atol": 1e-6}
@@ -97,7 +107,17 @@ def make_recurrent():
     return model, x, rng.integers(0, 2, (12, 1)).astype("float32")
 
 
-MAKERS = [make_mlp, make_cnn, make_functional, make_recurrent]
+MAKERS = [
+    make_mlp,
+    make_cnn,
+    make_functional,
+    pytest.param(make_recurrent, marks=needs_rnn),
+]
+
+
+def golden_arrays(name):
+    with np.load(GOLDEN / f"{name}.npz") as data:
+        return dict(data)
 
 
 def train(model, x, y, epochs=2):
@@ -129,7 +149,7 @@ def mlp():
 
 @pytest.mark.parametrize(("name", "suffix"), GOLDEN_FILES)
 def test_golden_model_predicts_and_trains_on_as_keras_did(name, suffix):
-    data = np.load(GOLDEN / f"{name}.npz")
+    data = golden_arrays(name)
     model = saving.load_model(GOLDEN / f"{name}{suffix}")
     weights = [data[f"weight_{i}"] for i in range(len(model.get_weights()))]
     assert_same(model.get_weights(), weights)
@@ -144,7 +164,7 @@ def test_golden_model_predicts_and_trains_on_as_keras_did(name, suffix):
 @pytest.mark.parametrize("suffix", [".weights.h5", ".keras", ".h5"])
 @pytest.mark.parametrize("name", ["mlp", "cnn"])
 def test_golden_weights_load_into_a_fresh_model(name, suffix):
-    data = np.load(GOLDEN / f"{name}.npz")
+    data = golden_arrays(name)
     model = saving.load_model(GOLDEN / f"{name}.keras", compile=False)
     model.set_weights([np.zeros_like(w) for w in model.get_weights()])
     saving.load_weights(model, GOLDEN / f"{name}{suffix}")
@@ -241,6 +261,85 @@ def test_learning_rate_schedule_survives(tmp_path):
     train(model, x, y, epochs=4)
     train(again, x, y, epochs=4)
     assert_same(again.get_weights(), model.get_weights())
+
+
+class Net(lamella.Model):
+    """Layers as attributes and in a list, dropout, a private one."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.first = layers.Dense(4, "relu")
+        self.blocks = [layers.Dense(3), layers.Dense(3)]
+        self.zoom = layers.Dense(1)
+        self._hidden = layers.Dense(4)
+        self.drop = layers.Dropout(0.25)
+
+    def call(self, x, training=None):
+        x = self._hidden(self.first(x))
+        for block in self.blocks:
+            x = block(x)
+        return self.zoom(self.drop(x, training=training))
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5", ".lamella"])
+def test_subclassed_model_round_trip(suffix, tmp_path):
+    _, x, y = make_functional()
+    model = Net()
+    model.compile("adam", "mse")
+    train(model, x, y)
+    path = tmp_path / f"m{suffix}"
+    saving.save_model(model, path)
+    with pytest.raises(ValueError, match="Net"):
+        saving.load_model(path)
+    again = saving.load_model(path, custom_objects={"Net": Net})
+    np.testing.assert_array_equal(predict(again, x), predict(model, x))
+    if suffix != ".h5":  # which keeps no random counters
+        train(model, x, y)
+        train(again, x, y)
+        assert_same(again.get_weights(), model.get_weights())
+
+
+def test_weights_file_of_a_subclassed_model_has_the_groups_of_keras(tmp_path):
+    model = Net()
+    model.build((None, 6))
+    saving.save_weights(model, tmp_path / "n.weights.h5")
+    found = []
+    with h5py.File(tmp_path / "n.weights.h5") as file:
+        file.visititems(lambda n, o: found.append(n) if n.endswith("vars") else None)
+    expected = ["blocks/dense", "blocks/dense_1", "drop", "drop/seed_generator"]
+    # Keras visits the property `layers` in its place in the alphabet
+    expected += ["first", "layers/dense_3", "layers/dense_4"]
+    assert sorted(found) == sorted([*(f"{name}/vars" for name in expected), "vars"])
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5", ".lamella"])
+def test_frozen_layers_stay_frozen(suffix, tmp_path):
+    model, x, y = make_mlp()
+    model.layers[0].trainable = False
+    model.compile("adam", "sparse_categorical_crossentropy")
+    train(model, x, y)
+    saving.save_model(model, tmp_path / f"m{suffix}")
+    again = saving.load_model(tmp_path / f"m{suffix}")
+    assert len(again.trainable_weights) == 2
+    train(model, x, y)
+    train(again, x, y)
+    assert_same(again.get_weights(), model.get_weights())
+
+
+@pytest.mark.parametrize("make", [make_mlp, make_cnn, make_functional])
+def test_lamella_file_has_the_graphs_and_the_state_for_cpp(make, tmp_path):
+    model, x, y = make()
+    train(model, x, y)
+    path = tmp_path / "m.lamella"
+    saving.save_model(model, path)
+    tensors, metadata = lamella._core.load_safetensors(str(path))
+    assert {"graph.predict", "graph.train", "optimizer", "config"} <= set(metadata)
+    for key in ("graph.predict", "graph.train"):
+        assert set(json.loads(metadata[key])["variables"]) <= set(tensors)
+    assert set(metadata["metric_state"].split("\n")) <= set(tensors)
+    graph = lamella_format.predict_graph(model)
+    (output,) = lamella._core.Executor(graph)([x])
+    np.testing.assert_allclose(output, predict(model, x), rtol=1e-6, atol=1e-7)
 
 
 def test_nested_and_shared_layers_round_trip(tmp_path):
@@ -413,6 +512,7 @@ def test_classes_are_written_with_the_paths_of_keras(make, module, name):
         "lamella.layers",
         "lamella.layers.core",
         "keras",
+        "keras.src.backend.torch.layers.dense",
     ],
 )
 def test_module_spellings_find_the_layer(module):
@@ -777,6 +877,39 @@ def test_flipped_byte_in_an_archive_is_found(mlp, tmp_path):
         saving.load_model(path)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_damaged_descriptions_are_errors_of_value(seed, tmp_path):
+    path = tmp_path / "m.keras"
+    saving.save_model(make_functional()[0], path)
+    with zipfile.ZipFile(path) as archive:
+        original = archive.read("config.json")
+        weights = archive.read("model.weights.h5")
+    rng = random.Random(seed)
+    strange = [None, -1, "x", [], {}, [1, 2], True, {"class_name": 5, "config": {}}]
+    strange += [{"class_name": "Dense", "config": {}}, "os.system", 1e300]
+
+    def places(value, here=()):
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, item in items:
+            yield (*here, key)
+            if isinstance(item, dict | list):
+                yield from places(item, (*here, key))
+
+    every = list(places(json.loads(original)))
+    for place in rng.sample(every, 60):
+        config = json.loads(original)
+        target = config
+        for key in place[:-1]:
+            target = target[key]
+        target[place[-1]] = rng.choice(strange)
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("config.json", json.dumps(config))
+            archive.writestr("model.weights.h5", weights)
+        with contextlib.suppress(ValueError, OSError), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            saving.load_model(path)
+
+
 @pytest.mark.parametrize("suffix", [".keras", ".h5", ".lamella"])
 def test_foreign_and_missing_files_are_named(suffix, tmp_path):
     path = tmp_path / f"foreign{suffix}"
@@ -935,7 +1068,7 @@ def test_crash_while_saving_keeps_the_old_file(
     elif where == "replace":
         monkeypatch.setattr(atomic.Path, "replace", fail)
     elif suffix == ".lamella":
-        monkeypatch.setattr(lamella._core, "save_safetensors", fail)
+        monkeypatch.setattr(lamella._core, "save_model", fail)
     else:
         monkeypatch.setattr(atomic.Path, "write_bytes", fail)
     with pytest.raises(OSError, match="No space left"):
@@ -1016,6 +1149,7 @@ def test_keras_opens_our_model(make, suffix, keras, tmp_path):
         # that training on fails with its own files too
         return
     train(model, x, y, epochs=3)
+    theirs.jit_compile = True  # lamella writes False, which is slow in jax
     train(theirs, x, y, epochs=3)
     # three optimizer steps magnify the last bits of the gradients
     assert_same(theirs.get_weights(), model.get_weights(), rtol=1e-4, atol=5e-6)
@@ -1128,6 +1262,7 @@ NOT_PLAIN = {
     "CTC",
     "Constraint",
     "Initializer",
+    "InputSpec",
     "Lambda",
     "Layer",
     "LearningRateSchedule",
@@ -1175,10 +1310,11 @@ def test_every_class_is_read_from_keras_and_read_by_keras(family, keras):
         made = saving.deserialize_keras_object(config)
         assert type(made) is our_class
         again = json.loads(json.dumps(saving.serialize_keras_object(made)))
-        assert again["module"] == config["module"], name
+        if "backend" not in config["module"]:  # Keras on torch has its own optimizers
+            assert again["module"] == config["module"], name
         assert again["class_name"] == config["class_name"]
         back = keras.saving.deserialize_keras_object(again)
-        assert type(back) is their_class
+        assert isinstance(back, their_class)  # torch has subclasses of its own
         for key, value in again["config"].items():
             if key in config["config"] and key != "dtype":
                 assert value == config["config"][key], (name, key)

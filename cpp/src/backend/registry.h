@@ -5,15 +5,18 @@
 #include <vector>
 
 #include "backend/kernels.h"
+#include "lamella/export.h"
 
 namespace lamella::kernels {
 
+LAMELLA_API const KernelTable& table();  // exported for the tests of the kernels
+
 /// Instruction sets from the oldest to the newest that this machine, with its operating system, runs:
 /// "x86-64-v2", "x86-64-v3", "x86-64-v4", or "native" on other processors.
-std::vector<std::string> supported_isas();
+LAMELLA_API std::vector<std::string> supported_isas();
 
 /// Instruction sets whose kernels were found beside the library (or are linked in).
-std::vector<std::string> available_isas();
+LAMELLA_API std::vector<std::string> available_isas();
 
 struct BackendInfo {
   std::string isa;                     // the one in use
@@ -24,6 +27,6 @@ struct BackendInfo {
 };
 
 /// Loads the backend if that has not happened yet; throws what table() throws.
-BackendInfo backend_info();
+LAMELLA_API BackendInfo backend_info();
 
 }  // namespace lamella::kernels

@@ -54,8 +54,10 @@ Dim ConvAttrs::out_size(Dim in, std::int64_t kernel, std::size_t axis) const {
     case static_cast<int>(ops::Padding::kSame):
     case static_cast<int>(ops::Padding::kCausal):
       return ceil_div(in, Dim(s));
-    case kExplicit:
-      return floor_div(in + Dim(before[axis] + after[axis]) - Dim(extent), Dim(s)) + Dim(1);
+    case kExplicit: {
+      const std::int64_t more = before[axis] + after[axis] - extent;  // after may be negative
+      return floor_div(more >= 0 ? in + Dim(more) : in - Dim(-more), Dim(s)) + Dim(1);
+    }
     default:
       if (in.known() && in.value() < extent) return Dim(0);
       return floor_div(in - Dim(extent), Dim(s)) + Dim(1);

@@ -77,6 +77,10 @@ Tensor run(BinaryOp op, const Tensor& x, const Tensor& y) {
   else if (t == DType::kBool && !is_logical(op) && !is_comparison(op))
     t = DType::kInt32;
   auto to = [t](const Tensor& v) { return v.dtype() == t ? v : ops::cast(v, t); };
+  if (t == DType::kUint8 && !is_comparison(op)) {
+    // Bytes compute in int32 and wrap around, as in numpy.
+    return ops::cast(run(op, ops::cast(x, DType::kInt32), ops::cast(y, DType::kInt32)), t);
+  }
   return apply1(BinaryElementwise::shared(op), {to(x), to(y)});
 }
 

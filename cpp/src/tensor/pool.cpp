@@ -23,7 +23,7 @@ std::size_t round_up(std::size_t bytes) {
 }
 
 int class_of(std::size_t rounded) {
-  const int log = std::bit_width(rounded) - 1;
+  const int log = static_cast<int>(std::bit_width(rounded)) - 1;
   const auto quarter = static_cast<int>((rounded >> (log >= 2 ? log - 2 : 0)) & 3);
   return log * 4 + quarter;
 }

@@ -126,4 +126,26 @@ std::int64_t next_seed() {
   return static_cast<std::int64_t>((z ^ (z >> 31)) >> 1);
 }
 
+std::vector<std::pair<std::string, std::string>> build_info() {
+  const kernels::BackendInfo backend = kernels::backend_info();
+  auto join = [](const std::vector<std::string>& list) {
+    std::string out;
+    for (const std::string& item : list) out += (out.empty() ? "" : ", ") + item;
+    return out;
+  };
+#if defined(LAMELLA_HAS_OPENMP) && LAMELLA_HAS_OPENMP
+  const char* openmp = "yes";
+#else
+  const char* openmp = "no";
+#endif
+  return {{"version", LAMELLA_VERSION},
+          {"isa", backend.isa},
+          {"supported_isas", join(backend.supported)},
+          {"available_isas", join(backend.available)},
+          {"vector_bytes", std::to_string(backend.vector_bytes)},
+          {"compiler", backend.compiler},
+          {"openmp", openmp},
+          {"threads", std::to_string(num_threads())}};
+}
+
 }  // namespace lamella

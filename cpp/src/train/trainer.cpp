@@ -78,8 +78,8 @@ std::vector<std::int64_t> shuffled_order(std::int64_t n, std::uint64_t seed, std
   std::vector<std::int64_t> order(static_cast<std::size_t>(n));
   std::iota(order.begin(), order.end(), std::int64_t{0});
   for (std::size_t i = order.size(); i > 1; --i) {
-    // Unbiased up to 2^-64 n: the high half of a 64 x 64 bit product.
-    const auto j = static_cast<std::size_t>((static_cast<unsigned __int128>(next()) * i) >> 64);
+    // The bias of the remainder is i / 2^64.
+    const auto j = static_cast<std::size_t>(next() % i);
     std::swap(order[i - 1], order[j]);
   }
   return order;

@@ -28,6 +28,7 @@ class ProgbarLogger(Callback):
         self.verbose: int = 1
         self.epochs: int = 1
         self._called_in_fit = False
+        self._in_validation = False
 
     def set_params(self, params: dict[str, Any]) -> None:
         """Take verbosity, number of epochs and number of steps."""
@@ -46,7 +47,8 @@ class ProgbarLogger(Callback):
 
     def on_progress(self, step: int, logs: Mapping[str, Any] | None = None) -> None:
         """Redraw the bar after batch `step` (counted from 0)."""
-        self._update_progbar(step, logs)
+        if not self._in_validation:
+            self._update_progbar(step, logs)
 
     def on_train_begin(self, logs: Any = None) -> None:
         """From now on, evaluations are validations and stay silent."""
@@ -57,7 +59,8 @@ class ProgbarLogger(Callback):
         self._called_in_fit = False
 
     def on_test_begin(self, logs: Any = None) -> None:
-        """Start a bar."""
+        """Start a bar, unless this is the validation of a `fit`."""
+        self._in_validation = self._called_in_fit
         if not self._called_in_fit:
             self._new_progbar()
 
@@ -90,6 +93,7 @@ class ProgbarLogger(Callback):
 
     def on_test_end(self, logs: Any = None) -> None:
         """Finish the bar."""
+        self._in_validation = False
         if not self._called_in_fit:
             self._finalize_progbar(logs)
 

@@ -11,9 +11,11 @@ is never another one instead.
 from __future__ import annotations
 
 from . import boston_housing, cifar10, digits, fashion_mnist, mnist, toy
+from ._files import DatasetError
 from .toy import circles, gaussians, moons, spirals, xor
 
 __all__ = [
+    "DatasetError",
     "boston_housing",
     "cifar10",
     "circles",

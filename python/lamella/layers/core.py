@@ -401,7 +401,6 @@ class Rescaling(Layer):
         self.scale = scale
         self.offset = offset
         self.supports_masking = True
-        self.built = True
 
     def call(self, inputs: Any) -> Any:
         """Return inputs * scale + offset."""

@@ -617,15 +617,20 @@ class Layer:
             raise
         return outputs
 
+    @property
+    def _input_dtype(self) -> str:
+        """The type that float inputs are cast to."""
+        return self._dtype
+
     def _convert_inputs(self, value: Any) -> Any:
         """Return arrays as tensors and float tensors in the layer's type."""
         if isinstance(value, _core.Tensor):
             if (
                 self.autocast
-                and value.dtype != self._dtype
+                and value.dtype != self._input_dtype
                 and config.is_float_dtype(value.dtype)
             ):
-                return _core.cast(value, self._dtype)
+                return _core.cast(value, self._input_dtype)
             return value
         if value is None or isinstance(value, bool | str):
             return value
@@ -644,7 +649,7 @@ class Layer:
         if isinstance(value, np.ndarray | int | float | np.generic):
             array = check_numeric(np.asarray(value), self._who())
             if array.dtype.kind == "f":
-                array = array.astype(self._dtype, copy=False)
+                array = array.astype(self._input_dtype, copy=False)
             elif array.dtype.kind in "iu" and array.dtype.name not in (
                 "int32",
                 "int64",

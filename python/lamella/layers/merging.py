@@ -36,7 +36,6 @@ class _Merge(Layer):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.supports_masking = True
-        self.built = True
 
     def _list(self, inputs: Any) -> list[Any]:
         if not isinstance(inputs, list | tuple) or len(inputs) < 1:

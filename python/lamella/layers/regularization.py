@@ -141,10 +141,13 @@ class _SpatialDropout(Dropout):
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
-        base = super().get_config()
-        base.pop("noise_shape")
-        base.pop("trainable")
-        return {**base, "data_format": self.data_format}
+        return {
+            "rate": self.rate,
+            "seed": self.seed,
+            "name": self.name,
+            "dtype": self.dtype,
+            "data_format": self.data_format,
+        }
 
 
 class SpatialDropout1D(_SpatialDropout):

@@ -39,7 +39,6 @@ class Flatten(Layer):
         self.data_format = config.standardize_data_format(data_format, "Flatten")
         self.input_spec = InputSpec(min_ndim=1)
         self.autocast = False
-        self.built = True
 
     def call(self, inputs: Any) -> Any:
         """Return the input with shape (batch, everything else)."""
@@ -137,7 +136,6 @@ class Permute(Layer):
             )
         self.input_spec = InputSpec(ndim=len(self.dims) + 1)
         self.autocast = False
-        self.built = True
 
     def call(self, inputs: Any) -> Any:
         """Return the transposed input."""
@@ -164,7 +162,6 @@ class RepeatVector(Layer):
         super().__init__(**kwargs)
         self.n = positive(n, "n", "RepeatVector")
         self.input_spec = InputSpec(ndim=2)
-        self.built = True
 
     def call(self, inputs: Any) -> Any:
         """Return the repeated input."""
@@ -215,7 +212,6 @@ class _Border(Layer):
         self.data_format = config.standardize_data_format(data_format, who)
         self._amount = _pairs(value, self._rank, self._argument, who)
         self.input_spec = InputSpec(ndim=self._rank + 2)
-        self.built = True
 
     def _spread(self) -> list[tuple[int, int]]:
         none = (0, 0)
@@ -353,7 +349,6 @@ class UpSampling2D(Layer):
             )
         self.interpolation = "nearest"
         self.input_spec = InputSpec(ndim=4)
-        self.built = True
 
     def call(self, inputs: Any) -> Any:
         """Return the enlarged input."""
@@ -394,7 +389,6 @@ class UpSampling1D(Layer):
         super().__init__(**kwargs)
         self.size = positive(size, "size", "UpSampling1D")
         self.input_spec = InputSpec(ndim=3)
-        self.built = True
 
     def call(self, inputs: Any) -> Any:
         """Return the lengthened input."""

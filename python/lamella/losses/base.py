@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from lamella._core import Tensor
-
 from lamella import _core, _support, config
+from lamella._core import Tensor
 from lamella.ops.conversion import (
     cast,
     convert_to_tensor,
@@ -54,6 +53,7 @@ def squeeze_or_expand_to_same_rank(
 
 
 def same_shape(a: Any, b: Any) -> bool:
+    """Whether two shapes are equal; sizes that are not known match any."""
     return len(a) == len(b) and all(
         m == n or m is None or n is None for m, n in zip(a, b, strict=True)
     )

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from lamella._core import Tensor
-
 from lamella import _core
+from lamella._core import Tensor
 from lamella.losses.base import NamedLoss
 from lamella.losses.functions import (
     binary_crossentropy,
@@ -147,6 +146,7 @@ class CosineSimilarity(NamedLoss):
 
     _fn, _default_name = staticmethod(cosine_similarity), "cosine_similarity"
     _keys = ("axis",)
+    axis: int
 
     def __init__(
         self,
@@ -175,6 +175,7 @@ class Huber(NamedLoss):
 
     _fn, _default_name = staticmethod(huber), "huber_loss"
     _keys = ("delta",)
+    delta: float
 
     def __init__(
         self,
@@ -355,6 +356,8 @@ class SparseCategoricalCrossentropy(NamedLoss):
     _fn = staticmethod(sparse_categorical_crossentropy)
     _default_name = "sparse_categorical_crossentropy"
     _keys = ("from_logits", "ignore_class")
+    axis: int
+    ignore_class: int | None
 
     def __init__(
         self,

@@ -6,9 +6,8 @@ import math
 import warnings
 from typing import Any
 
-from lamella._core import Tensor
-
 from lamella import _core, config
+from lamella._core import Tensor
 from lamella.losses.base import match_shapes, same_shape
 from lamella.ops import neural
 from lamella.ops.conversion import cast, convert_to_tensor, to_float

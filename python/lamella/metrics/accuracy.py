@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from lamella._core import Tensor
-
 from lamella import _core, config
+from lamella._core import Tensor
 from lamella.losses.base import match_shapes
 from lamella.losses.functions import class_numbers
 from lamella.metrics.base import NamedMetric
@@ -179,6 +178,7 @@ class SparseTopKCategoricalAccuracy(NamedMetric):
     _default_name = "sparse_top_k_categorical_accuracy"
     _keys = ("k",)
     _direction = "up"
+    from_sorted_ids: bool
 
     def __init__(
         self,

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from lamella._core import Tensor
 
 from lamella import _core, _support, config
+from lamella._core import Tensor
 from lamella.losses.base import apply_mask, squeeze_or_expand_to_same_rank
 from lamella.ops.conversion import (
     cast,
@@ -268,7 +268,7 @@ class MeanMetricWrapper(Mean):
         if self._direction is None and _is_loss(fn):
             self._direction = "down"
 
-    def update_state(
+    def update_state(  # type: ignore[override]  # Keras's signature
         self,
         y_true: Any,
         y_pred: Any,

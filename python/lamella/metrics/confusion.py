@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from lamella._core import Tensor
 
 from lamella import _core, config
+from lamella._core import Tensor
 from lamella.losses.base import match_shapes, squeeze_or_expand_to_same_rank
 from lamella.metrics.base import Metric
 from lamella.ops.conversion import cast, convert_to_tensor, to_float
@@ -56,7 +56,16 @@ def _evenly(thresholds: Sequence[float]) -> bool:
 class _Counts(Metric):
     """A metric that counts right and wrong predictions per threshold."""
 
-    _kinds = ("true_positives", "false_positives", "true_negatives", "false_negatives")
+    _kinds: tuple[str, ...] = (
+        "true_positives",
+        "false_positives",
+        "true_negatives",
+        "false_negatives",
+    )
+    true_positives: Any
+    false_positives: Any
+    true_negatives: Any
+    false_negatives: Any
 
     thresholds: Any
     _even = False

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from lamella._core import Tensor
 
 from lamella import _core, config
+from lamella._core import Tensor
 from lamella.losses.base import match_shapes
 from lamella.metrics.base import Metric
 from lamella.ops.conversion import cast, convert_to_tensor
@@ -39,6 +39,11 @@ class FBetaScore(Metric):
     """
 
     _direction = "up"
+
+    true_positives: Any
+    false_positives: Any
+    false_negatives: Any
+    intermediate_weights: Any
 
     def __init__(
         self,

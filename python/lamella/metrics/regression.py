@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from lamella._core import Tensor
-
 from lamella import _core, config
+from lamella._core import Tensor
 from lamella.losses import functions as loss
 from lamella.losses.base import match_shapes
 from lamella.losses.functions import class_numbers
@@ -159,6 +158,7 @@ class CosineSimilarity(NamedMetric):
 
     _function, _default_name = staticmethod(cosine_similarity), "cosine_similarity"
     _direction = "up"
+    axis: int
 
     def __init__(
         self,
@@ -292,6 +292,8 @@ class SparseCategoricalCrossentropy(NamedMetric):
     _default_name = "sparse_categorical_crossentropy"
     _keys = ("from_logits", "ignore_class", "axis")
     _direction = "down"
+    axis: int
+    ignore_class: int | None
 
     def __init__(
         self,
@@ -309,7 +311,7 @@ class SparseCategoricalCrossentropy(NamedMetric):
             axis=axis,
         )
 
-    def update_state(
+    def update_state(  # type: ignore[override]  # Keras's signature
         self,
         y_true: Any,
         y_pred: Any,
@@ -339,7 +341,9 @@ class RootMeanSquaredError(Mean):
     ) -> None:
         super().__init__(name, dtype=dtype)
 
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+    def update_state(  # type: ignore[override]  # Keras's signature
+        self, y_true: Any, y_pred: Any, sample_weight: Any = None
+    ) -> None:
         """Take one batch into account."""
         y_pred = convert_to_tensor(y_pred, self.dtype)
         y_true, y_pred = match_shapes("root_mean_squared_error", y_true, y_pred)

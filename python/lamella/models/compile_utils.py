@@ -365,12 +365,13 @@ class CompiledMetrics:
         """Return the values by name; equal names are numbered."""
         values: dict[str, Any] = {}
         seen: dict[str, int] = {}
-        for group in self._groups:
+        for group, weighted in zip(self._groups, (False, True), strict=True):
             for name, metrics in zip(self.names, group, strict=True):
+                prefix = f"{name}_" if len(self.names) > 1 else ""
                 for metric in metrics:
-                    key = metric.name
-                    if len(self.names) > 1:
-                        key = f"{name}_{key}"
+                    key = f"{prefix}{metric.name}"
+                    if weighted and key in seen:
+                        key = f"{prefix}weighted_{metric.name}"
                     if key in seen:
                         seen[key] += 1
                         key = f"{key}_{seen[key] - 1}"

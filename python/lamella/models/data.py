@@ -155,11 +155,11 @@ def _contiguous(array: np.ndarray) -> np.ndarray:
 
 
 def _convert(
-    x: Any, y: Any, sample_weight: Any, cast: Caster, several: bool
+    x: Any, y: Any, sample_weight: Any, cast: Caster, several: tuple[bool, bool]
 ) -> tuple[Template, list[np.ndarray]]:
-    xs, x_leaves = structure_of(x, "x", several)
-    ys, y_leaves = structure_of(y, "y", several)
-    ws, w_leaves = structure_of(sample_weight, "sample_weight", several)
+    xs, x_leaves = structure_of(x, "x", several[0])
+    ys, y_leaves = structure_of(y, "y", several[1])
+    ws, w_leaves = structure_of(sample_weight, "sample_weight", several[1])
     leaves = [_contiguous(cast(a, i)) for i, a in enumerate(x_leaves)]
     leaves += [_contiguous(target_array(a)) for a in y_leaves]
     leaves += [_contiguous(a.astype(config.floatx(), copy=False)) for a in w_leaves]
@@ -224,7 +224,7 @@ class BatchFeed:
         self,
         source: Any,
         cast: Caster,
-        several: bool,
+        several: tuple[bool, bool],
         with_targets: bool = True,
         class_weight: dict[int, float] | None = None,
     ) -> None:
@@ -315,7 +315,7 @@ def make_feed(
     y: Any,
     sample_weight: Any,
     cast: Caster,
-    several: bool,
+    several: tuple[bool, bool],
     with_targets: bool = True,
     class_weight: dict[int, float] | None = None,
 ) -> ArrayFeed | BatchFeed:

@@ -179,6 +179,15 @@ class Functional(Model):
     def _takes_several(self) -> bool:
         return len(self.inputs) > 1 or isinstance(self._inputs_struct, dict)
 
+    @property
+    def _returns_several(self) -> bool:
+        return len(self.outputs) > 1 or isinstance(self._outputs_struct, dict)
+
+    @property
+    def _input_dtype(self) -> str:
+        floats = [t.dtype for t in self.inputs if t.dtype in ("float32", "float64")]
+        return floats[0] if floats else self._dtype
+
     def _cast_input(self, array: Any, index: int) -> Any:
         inputs = self.inputs
         if index < len(inputs):

@@ -265,6 +265,15 @@ class Sequential(Model):
     def _takes_several(self) -> bool:
         return False
 
+    @property
+    def _returns_several(self) -> bool:
+        return self._tail is not None and isinstance(self._tail[1], list | tuple | dict)
+
+    @property
+    def _input_dtype(self) -> str:
+        dtype = self._symbolic_dtype()
+        return dtype if dtype in ("float32", "float64") else self._dtype
+
     def _build_for(self, shapes: Any, dtypes: Any) -> None:
         if _is_leaf(shapes):
             declared = self._input_layer

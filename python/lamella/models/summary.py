@@ -167,6 +167,11 @@ def _table(
             for text, c, j in zip(cells, columns, justify, strict=True)
         ]
         height = max(len(b) for b in blocks)
+        if name == "head":  # titles stand at the bottom, other cells at the top
+            blocks = [
+                [" " * (c - 2)] * (height - len(b)) + b
+                for b, c in zip(blocks, columns, strict=True)
+            ]
         lines = []
         for i in range(height):
             parts = [
@@ -270,6 +275,11 @@ def summary_text(
         positions = [p * 0.90 for p in positions] + [1.0]
         header.append("Trainable")
         justify.append("center")
+    if len(positions) < len(header):
+        raise ValueError(
+            f"summary: positions needs {len(header)} entries for the columns, got "
+            f"{len(positions)}"
+        )
     screen = shutil.get_terminal_size().columns
     line_length = line_length or min(width, screen - 4)
     widths, current = [], 0
@@ -282,6 +292,7 @@ def summary_text(
             )
         widths.append(size)
         current += size
+    widths = widths[: len(header)]
     rows: list[list[str]] = []
     for layer in _selected(layers, layer_range):
         rows += _rows(layer, 0, expand_nested, connected, show_trainable)

@@ -326,12 +326,12 @@ class Training:
         del index
         kind = array.dtype.kind
         if kind == "f":
-            return array.astype(self.dtype, copy=False)
+            return array.astype(self._input_dtype, copy=False)
         if self._takes_integers():
             if kind == "b" or array.dtype.name in ("int32", "int64", "uint8"):
                 return array
             return array.astype("int64" if array.dtype.itemsize > 4 else "int32")
-        return array.astype(self.dtype)
+        return array.astype(self._input_dtype)
 
     def _takes_integers(self) -> bool:
         """Return True if integer inputs reach the first layer as integers."""
@@ -340,6 +340,11 @@ class Training:
     @property
     def _takes_several(self) -> bool:
         """Return True if a list of arrays means several inputs."""
+        return True
+
+    @property
+    def _returns_several(self) -> bool:
+        """Return True if a list of arrays means targets of several outputs."""
         return True
 
     def _feed(
@@ -356,7 +361,7 @@ class Training:
                 y,
                 sample_weight,
                 self._cast_input,
-                self._takes_several,
+                (self._takes_several, self._returns_several),
                 with_targets,
                 class_weight,
             )
@@ -844,11 +849,12 @@ class Training:
     ) -> Iterator[tuple[Template, list[np.ndarray]]]:
         order = None
         if shuffle:
-            rng = np.random.Generator(np.random.Philox(key=[seed & (2**64 - 1), epoch]))
-            if isinstance(feed, ArrayFeed):
-                order = rng.permutation(feed.rows)
+            if isinstance(feed, ArrayFeed):  # the order that the C++ loop takes
+                order = np.asarray(_core.shuffled_order(feed.rows, seed, epoch))
             elif feed.is_sequence:
-                order = rng.permutation(len(feed.source))
+                order = np.asarray(
+                    _core.shuffled_order(len(feed.source), seed, epoch)
+                )
         if isinstance(feed, ArrayFeed):
             iterator = feed.batches(batch, order)
         else:

@@ -38,19 +38,21 @@ __all__ = [
     *shaping.__all__,
 ]
 
-_UNSUPPORTED = frozenset(
-    """argpartition bartlett bitwise_left_shift bitwise_right_shift blackman cholesky
-    cholesky_inverse correlate ctc_decode ctc_loss det eig eigh erfinv fft fft2 fold
-    gcd hamming hanning histogram i0 ifft2 imag inv irfft istft jvp kaiser lcm
+# Names of Keras that lamella does not have, for the error text.
+_UNSUPPORTED = """
+    argpartition associative_scan bartlett bitwise_left_shift
+    bitwise_right_shift blackman cholesky cholesky_inverse correlate ctc_decode
+    ctc_loss det eig eigh erfinv extract_sequences fft fft2 fold fori_loop gcd
+    hamming hanning histogram i0 ifft2 imag inv irfft istft jvp kaiser lcm
     left_shift logdet lstsq lu_factor matrix_rank median nanmedian nanpercentile
-    nanquantile nextafter nonzero percentile pinv polar qr quantile real rfft
-    right_shift scan associative_scan slogdet solve solve_triangular stft svd unfold
-    unique view view_as_complex view_as_real while_loop fori_loop""".split()
-)
+    nanquantile nextafter nonzero percentile pinv polar qr quantile real
+    rearrange rfft right_shift scan segment_prod slogdet solve solve_triangular
+    stft svd unfold unique view view_as_complex view_as_real while_loop
+"""
 
 
 def __getattr__(name: str) -> object:
-    if name in _UNSUPPORTED:
+    if name in _UNSUPPORTED.split():
         raise AttributeError(
             f"lamella.ops.{name} is a Keras function that lamella does not offer; "
             "compute it with numpy outside the model"

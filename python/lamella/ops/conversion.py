@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from lamella._core import Tensor
 
 from lamella import _core, config
+from lamella._core import Tensor
 
 __all__ = [
     "array",
@@ -144,6 +144,12 @@ def _make_tensor(x: Any, wanted: str | None) -> Tensor:
         elif a.dtype == np.int64:
             a = _list_of_integers(a, x)
         return _core.from_numpy(_narrowed(a, wanted))
+    if getattr(x, "_is_placeholder", False):
+        raise _core.DTypeError(
+            f"lamella.ops cannot take {x!r}: it has no value yet. Put the computation "
+            "into the call() of a Layer, or into a Lambda layer: "
+            "layers.Lambda(lambda t: ops.exp(t))(x)"
+        )
     if hasattr(x, "__array__"):
         return _make_tensor(np.asarray(x), wanted)
     raise _core.DTypeError(
@@ -241,6 +247,19 @@ def shape(x: Any) -> tuple[Any, ...]:
 def ndim(x: Any) -> int:
     """Number of axes."""
     return to_tensor(x).ndim
+
+
+def dims_product(dims: Any) -> Any:
+    """Product of sizes, symbolic ones included."""
+    known, symbolic = 1, None
+    for dim in dims:
+        if isinstance(dim, int):
+            known *= dim
+        else:
+            symbolic = dim if symbolic is None else symbolic * dim
+    if symbolic is None:
+        return known
+    return symbolic if known == 1 else symbolic * known
 
 
 def dim_value(dim: Any, dtype: Any = None) -> Any:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from lamella._core import Tensor
 
 from lamella import _core
+from lamella._core import Tensor
 from lamella.ops.conversion import (
     convert_to_tensor,
     standardize_dtype,

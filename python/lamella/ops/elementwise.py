@@ -6,9 +6,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from lamella._core import Tensor
-
 from lamella import _core
+from lamella._core import Tensor
 from lamella.ops.conversion import (
     cast,
     convert_to_tensor,

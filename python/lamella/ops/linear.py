@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from lamella._core import Tensor
-
 from lamella import _core
-from lamella.ops.conversion import cast, is_float, to_float, to_tensor
+from lamella._core import Tensor
+from lamella.ops.conversion import cast, dims_product, is_float, to_float, to_tensor
 from lamella.ops.shaping import axis_of, expand_dims, moveaxis
 
 __all__ = [
@@ -57,9 +56,7 @@ def tensordot(x1: Any, x2: Any, axes: Any = 2) -> Tensor:
         right = [axis_of("tensordot", x, b.ndim) for x in right]
     keep_a = [i for i in range(a.ndim) if i not in left]
     keep_b = [i for i in range(b.ndim) if i not in right]
-    inner_size: Any = 1
-    for i in right:
-        inner_size = inner_size * b.dims[i]
+    inner_size = dims_product(b.dims[i] for i in right)
     rows = _core.transpose(a, (*keep_a, *left)) if a.ndim else a
     columns = _core.transpose(b, (*right, *keep_b)) if b.ndim else b
     out = matmul(
@@ -107,7 +104,7 @@ def kron(x1: Any, x2: Any) -> Tensor:
         b = _core.expand_dims(b, 0)
     out = expand_dims(a, list(range(1, 2 * a.ndim, 2)))
     out = _core.mul(out, expand_dims(b, list(range(0, 2 * b.ndim, 2))))
-    sizes = tuple(m * n for m, n in zip(a.dims, b.dims, strict=True))
+    sizes = tuple(dims_product(pair) for pair in zip(a.dims, b.dims, strict=True))
     return _core.reshape(out, sizes)
 
 
@@ -234,7 +231,10 @@ def einsum(subscripts: str, *operands: Any, **kwargs: Any) -> Tensor:
     for i in range(1, len(tensors)):
         needed = set(output).union(*terms[i + 1 :])
         current, labels = _contract(current, labels, tensors[i], terms[i], needed)
-    return _core.transpose(current, tuple(labels.index(c) for c in output))
+    order = tuple(labels.index(c) for c in output)
+    if order == tuple(range(len(order))):
+        return current
+    return _core.transpose(current, order)
 
 
 def _parse(subscripts: str, tensors: list[Tensor]) -> tuple[list[str], str]:
@@ -302,12 +302,11 @@ def _contract(
     def flat(x: Tensor, labels: str, *groups: list[str]) -> Tensor:
         order = [labels.index(c) for group in groups for c in group]
         x = _core.transpose(x, tuple(order)) if order != sorted(order) else x
-        sizes = []
+        sizes: list[Any] = []
         for group in groups:
-            total: Any = 1
-            for c in group:
-                total = total * size[c]
-            sizes.append(total)
+            dims = [size[c] for c in group]
+            known = len(dims) < 2 or all(isinstance(n, int) for n in dims)
+            sizes.append(-1 if not known and -1 not in sizes else dims_product(dims))
         return _core.reshape(x, tuple(sizes))
 
     out = matmul(

@@ -6,9 +6,9 @@ import math
 from typing import Any
 
 import numpy as np
-from lamella._core import Tensor
 
 from lamella import _core, config
+from lamella._core import Tensor
 from lamella.ops import elementwise
 from lamella.ops.conversion import (
     cast,

@@ -6,9 +6,9 @@ import math
 from typing import Any
 
 import numpy as np
-from lamella._core import Tensor
 
 from lamella import _core
+from lamella._core import Tensor
 from lamella.ops import elementwise
 from lamella.ops.conversion import (
     cast,
@@ -102,7 +102,9 @@ def max(
     x: Any, axis: Any = None, keepdims: bool = False, initial: Any = None
 ) -> Tensor:
     """Largest element over axes, and at least `initial`."""
-    out = _core.max(to_tensor(x), _axes(axis), keepdims)
+    x = to_tensor(x)
+    reduce = _core.any if x.dtype == "bool" else _core.max
+    out = reduce(x, _axes(axis), keepdims)
     return out if initial is None else elementwise.maximum(out, initial)
 
 
@@ -110,7 +112,9 @@ def min(
     x: Any, axis: Any = None, keepdims: bool = False, initial: Any = None
 ) -> Tensor:
     """Smallest element over axes, and at most `initial`."""
-    out = _core.min(to_tensor(x), _axes(axis), keepdims)
+    x = to_tensor(x)
+    reduce = _core.all if x.dtype == "bool" else _core.min
+    out = reduce(x, _axes(axis), keepdims)
     return out if initial is None else elementwise.minimum(out, initial)
 
 

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from lamella._core import Tensor
 
 from lamella import _core
+from lamella._core import Tensor
 from lamella.ops.conversion import (
     cast,
     convert_to_tensor,
@@ -572,9 +572,17 @@ def scatter_update(
     return _core.where(_core.greater(count, 0), placed, x)
 
 
+def _known_matrix(name: str, x: Tensor) -> None:
+    if x.ndim < 2 or None in x.shape[-2:]:
+        raise ValueError(
+            f"{name}: the last two sizes must be known, got x.shape={x.shape}"
+        )
+
+
 def tril(x: Any, k: int = 0) -> Tensor:
     """x with zeros above the k-th diagonal of its last two axes."""
     x = to_tensor(x)
+    _known_matrix("tril", x)
     mask = np.tri(x.shape[-2], x.shape[-1], k, dtype=bool)
     return _core.where(convert_to_tensor(mask), x, 0)
 
@@ -582,6 +590,7 @@ def tril(x: Any, k: int = 0) -> Tensor:
 def triu(x: Any, k: int = 0) -> Tensor:
     """x with zeros below the k-th diagonal of its last two axes."""
     x = to_tensor(x)
+    _known_matrix("triu", x)
     mask = ~np.tri(x.shape[-2], x.shape[-1], k - 1, dtype=bool)
     return _core.where(convert_to_tensor(mask), x, 0)
 

@@ -27,7 +27,7 @@ __all__ = [
     "serialize",
 ]
 
-_TABLE = {
+_TABLE: dict[str, Any] = {
     cls.__name__.lower(): cls
     for cls in (SGD, RMSprop, Adagrad, Adadelta, Adam, AdamW, Adamax, Nadam)
 }
@@ -67,7 +67,8 @@ def get(identifier: Any) -> Any:
         if isinstance(found, Optimizer):
             return found
     if isinstance(identifier, type) and issubclass(identifier, Optimizer):
-        return identifier()
+        made: Any = identifier
+        return made()
     raise ValueError(
         "an optimizer must be a string, a config dict or an Optimizer, got "
         f"{identifier!r}"

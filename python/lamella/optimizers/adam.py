@@ -31,6 +31,8 @@ class Adam(Optimizer):
     _kind = "adam"
     _hyper = ("beta_1", "beta_2", "epsilon", "amsgrad")
 
+    amsgrad: bool
+
     def __init__(
         self,
         learning_rate: Any = 0.001,
@@ -68,7 +70,7 @@ class Adam(Optimizer):
         )
 
     def _slot_groups(self) -> list[tuple[str, ...]]:
-        groups = [("momentum", "velocity")]
+        groups: list[tuple[str, ...]] = [("momentum", "velocity")]
         return [*groups, ("velocity_hat",)] if self.amsgrad else groups
 
 

@@ -28,6 +28,9 @@ class SGD(Optimizer):
     _kind = "sgd"
     _hyper = ("momentum", "nesterov")
 
+    momentum: float
+    nesterov: bool
+
     def __init__(
         self,
         learning_rate: Any = 0.01,
@@ -86,6 +89,9 @@ class RMSprop(Optimizer):
     _kind = "rmsprop"
     _hyper = ("rho", "momentum", "epsilon", "centered")
 
+    momentum: float
+    centered: bool
+
     def __init__(
         self,
         learning_rate: Any = 0.001,
@@ -123,7 +129,7 @@ class RMSprop(Optimizer):
         )
 
     def _slot_groups(self) -> list[tuple[str, ...]]:
-        groups = [("velocity",)]
+        groups: list[tuple[str, ...]] = [("velocity",)]
         if self.momentum > 0:
             groups.append(("momentum",))
         if self.centered:

@@ -227,6 +227,7 @@ class Optimizer:
         self._trainable_variables = list(variables)
         self._index = {id(v): i for i, v in enumerate(self._trainable_variables)}
         cores = [_core_of(v) for v in self._trainable_variables]
+        self._core.build(cores)
         excluded = [
             core
             for core, v in zip(cores, self._trainable_variables, strict=True)
@@ -234,7 +235,6 @@ class Optimizer:
         ]
         if excluded:
             self._core.exclude_from_weight_decay(excluded)
-        self._core.build(cores)
         self._slots = self._slots_in_order()
         self.built = True
 
@@ -339,8 +339,8 @@ class Optimizer:
         trainable_variables = list(trainable_variables)
         if len(grads) != len(trainable_variables):
             raise ValueError(
-                f"{owner}: expected one gradient per weight, got {len(grads)} gradients "
-                f"for {len(trainable_variables)} weights"
+                f"{owner}: expected one gradient per weight, got {len(grads)} "
+                f"gradients for {len(trainable_variables)} weights"
             )
         self.build(trainable_variables)
         self._check_known(trainable_variables)
@@ -393,7 +393,7 @@ class Optimizer:
             store[str(i)] = variable.numpy()
 
     def load_own_variables(self, store: Mapping[str, Any]) -> None:
-        """Read what `save_own_variables` wrote; another number of arrays is a warning."""
+        """Read what `save_own_variables` wrote; warns if the number differs."""
         variables = self.variables
         if len(store.keys()) != len(variables):
             warnings.warn(

@@ -15,7 +15,15 @@ from lamella.saving.atomic import io_error
 if TYPE_CHECKING:
     import h5py
 
-__all__ = ["dataset", "group", "memory_file", "open_bytes", "read_strings"]
+__all__ = [
+    "attribute",
+    "dataset",
+    "group",
+    "keys",
+    "memory_file",
+    "open_bytes",
+    "read_strings",
+]
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
 # a data set above the first size must be backed by this share of bytes in the file
@@ -47,7 +55,7 @@ def open_bytes(data: bytes, title: str) -> Iterator[h5py.File]:
         )
     try:
         file = h5py.File(io.BytesIO(data), "r")
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, OverflowError, MemoryError) as error:
         raise io_error(
             f"{title}: HDF5 data is damaged or cut short ({len(data)} bytes): {error}"
         ) from error
@@ -60,7 +68,15 @@ def damage(title: str) -> Iterator[None]:
     """Turn h5py's own errors into one `IoError` that names the file."""
     try:
         yield
-    except (RuntimeError, KeyError, OSError) as error:
+    except (
+        RuntimeError,
+        KeyError,
+        OSError,
+        OverflowError,
+        TypeError,
+        MemoryError,
+        UnicodeError,
+    ) as error:
         if type(error).__module__.startswith("lamella"):
             raise
         raise io_error(f"{title}: HDF5 data is damaged: {error}") from error
@@ -105,7 +121,7 @@ def group(parent: h5py.Group, path: str, title: str) -> h5py.Group:
     found = find(parent, path, title)
     if isinstance(found, h5py.Group):
         return found
-    there = ", ".join(sorted(parent)) or "nothing"
+    there = ", ".join(sorted(keys(parent, title))) or "nothing"
     raise ValueError(
         f"{title}: HDF5 group '{parent.name.rstrip('/')}/{path}' is missing; "
         f"'{parent.name}' holds: {there}"
@@ -138,6 +154,18 @@ def dataset(parent: h5py.Group, path: str, title: str) -> np.ndarray:
     if value.dtype.kind not in "fiub":
         raise ValueError(f"{title}: {where} has type {value.dtype}, expected numbers")
     return value
+
+
+def keys(parent: h5py.Group, title: str) -> list[str]:
+    """List what lies directly below a group."""
+    with damage(title):
+        return [text(name) for name in parent]
+
+
+def attribute(parent: h5py.Group, name: str, title: str) -> str | None:
+    """Read a text attribute; None when it is missing."""
+    with damage(title):
+        return text(parent.attrs[name]) if name in parent.attrs else None
 
 
 def text(value: Any) -> str:

@@ -19,6 +19,7 @@ import re
 import warnings
 import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -96,9 +97,10 @@ def _has_graph(model: Any) -> bool:
 
 def _attributes(obj: Any) -> Iterator[tuple[str, Any]]:
     """Yield the parts of a layer in Keras's order: by name, private ones last."""
+    skipped = _skipped()
     if _has_graph(obj):
         yield "layers", obj.layers
-    skipped = _skipped()
+        skipped = skipped | {"_input_layer", "_stack", "_ordered_layers"}
     names = [n for n in dir(obj) if not n.startswith("__") and n not in skipped]
     for name in sorted(names, key=lambda n: f"~{n}" if n.startswith("_") else n):
         try:
@@ -282,7 +284,7 @@ def load_weights_from(
 
 def _read_all(group: h5py.Group, title: str) -> dict[str, np.ndarray]:
     """Read the data sets of a `vars` group."""
-    return {key: hdf5.dataset(group, key, title) for key in group}
+    return {key: hdf5.dataset(group, key, title) for key in hdf5.keys(group, title)}
 
 
 def _plan_layer(
@@ -510,16 +512,33 @@ def model_from_json_text(
         )
     if not compile:
         config["compile_config"] = None
+    with damaged_config(title, _CONFIG), object_sharing():
+        model = deserialize_keras_object(config, custom_objects)
+        check_model(model)
+    return model
+
+
+def check_model(model: Any) -> None:
+    """Refuse a description of something that is no model."""
+    if not isinstance(model, _kinds()[0]) or not hasattr(model, "layers"):
+        raise ValueError(f"the file describes no model but {str(model)[:80]!r}")
+
+
+@contextmanager
+def damaged_config(title: str, what: str) -> Iterator[None]:
+    """Turn what a damaged description leads to into a ValueError with the file."""
     try:
-        with object_sharing():
-            model = deserialize_keras_object(config, custom_objects)
+        yield
     except RecursionError as error:
-        raise ValueError(f"{title}: {_CONFIG} is nested too deeply") from error
+        raise ValueError(f"{title}: {what} is nested too deeply") from error
     except ValueError as error:
         raise ValueError(f"{title}: {error}") from error
     except KeyError as error:
-        raise ValueError(f"{title}: {_CONFIG} lacks the key {error}") from error
-    return model
+        raise ValueError(f"{title}: {what} lacks the key {error}") from error
+    except (TypeError, AttributeError, IndexError, RuntimeError) as error:
+        raise ValueError(
+            f"{title}: {what} cannot be understood: {type(error).__name__}: {error}"
+        ) from error
 
 
 def load_model(

@@ -1,17 +1,16 @@
 """lamella's own file: safetensors, read by Python and by C++ without Python.
 
 Metadata (strings): "format" is "lamella", "format_version" is "1", "config" holds
-Keras's config JSON with how the model was compiled, "graph.predict" and
-"graph.train" the compiled graphs as JSON (for C++), "variables" a JSON object that
-maps the variable ids in the graphs to tensor names. Tensors: every variable under
-its path (random counters included, so that training resumes exactly), the
-optimizer's variables under "optimizer/<i>", and what else the graphs read (metric
-state) under "state/<i>".
+Keras's config JSON with how the model was compiled, "graph.predict" (and "graph.train",
+"graph.test" when the model was trained or evaluated before it was saved) the graphs as
+JSON for C++, "optimizer" and "metric_state" what C++ needs to train on. Tensors: every
+variable under its path (random counters included, so that training resumes exactly),
+the optimizer's state under "optimizer/...", and what else the graphs read under
+"state/<i>". The C++ side is cpp/src/io/model_file.cpp.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import warnings
 from typing import Any
@@ -20,6 +19,7 @@ import numpy as np
 
 from lamella.saving import atomic
 from lamella.saving.keras_format import (
+    KERAS_VERSION,
     assign,
     build_optimizer,
     config_json,
@@ -58,57 +58,132 @@ def _own_variables(layer: Any) -> list[Any]:
     return list(layer._ordered_variables())
 
 
-def _optimizer_variables(model: Any) -> list[Any]:
+def _optimizer_state(model: Any) -> dict[str, Any]:
+    """Return the core's variables of the optimizer by the names that C++ uses."""
     optimizer = getattr(model, "optimizer", None)
-    return [] if optimizer is None else list(optimizer.variables)
+    if optimizer is None or not optimizer.built:
+        return {}
+    core = optimizer._core
+    named = {
+        "optimizer/iteration": core.iterations,
+        "optimizer/learning_rate": core.learning_rate,
+    }
+    if core.u_product is not None:
+        named["optimizer/u_product"] = core.u_product
+    for index, slots in enumerate(core.slots):
+        named.update({f"optimizer/{index}/{key}": v for key, v in slots.items()})
+    return named
+
+
+def predict_graph(model: Any) -> Any:
+    """Trace a model of any batch size: inputs and outputs have the layers' names.
+
+    Returns:
+        A Graph, or None when the model has no declared input or runs Python.
+    """
+    from lamella import _core
+    from lamella.layers import _tree
+
+    if model._runs_python("predict"):
+        return None
+    if not hasattr(model, "inputs"):  # a subclass of Model
+        if model._build_shape is None:
+            return None
+        shapes, dtype = model._build_shape, model.dtype
+    graph = _core.Graph()
+    with graph:
+        if hasattr(model, "inputs"):
+            structure = getattr(model, "_inputs_struct", None)
+            x = _tree.map_structure(
+                lambda t: graph.input(t._keras_history[0].name, t.shape, t.dtype),
+                model.inputs[0] if structure is None else structure,
+            )
+        else:
+            number = iter(range(1 << 20))
+            x = _map_shapes(
+                lambda shape: graph.input(
+                    f"x{next(number)}", (None, *shape[1:]), dtype
+                ),
+                shapes,
+            )
+        try:
+            outputs = _tree.flatten(model(x, training=False))
+        except _core.StateError:  # Python that looks at values: no graph
+            return None
+        finally:
+            model._clear_losses()
+        names = getattr(model, "output_names", None) or []
+        if len(names) != len(outputs):
+            names = [f"output{i}" for i in range(len(outputs))]
+        for name, output in zip(names, outputs, strict=True):
+            graph.output(str(name), output)
+    return graph
+
+
+def _map_shapes(function: Any, shapes: Any) -> Any:
+    """Apply a function to each shape of a nested structure."""
+    if isinstance(shapes, tuple) and all(
+        size is None or isinstance(size, int) for size in shapes
+    ):
+        return function(shapes)
+    if isinstance(shapes, dict):
+        return {key: _map_shapes(function, item) for key, item in shapes.items()}
+    return [_map_shapes(function, item) for item in shapes]
+
+
+def _graphs(model: Any, compiled: bool) -> dict[str, Any]:
+    """Return the graphs for C++: "predict", and the last traced "train" and "test"."""
+    graphs: dict[str, Any] = {}
+    graph = predict_graph(model)
+    if graph is not None:
+        graphs["predict"] = graph
+    # constraints are applied by Python after each step, so C++ could not train on
+    if compiled and not model._constraints():
+        for key, step in getattr(model, "_steps", {}).items():
+            if key[0] in ("train", "test"):
+                graphs[key[0]] = step.graph
+    return graphs
 
 
 def save_model(
     model: Any, filepath: str | os.PathLike[str], include_optimizer: bool = True
 ) -> None:
     """Write a `.lamella` file."""
-    metadata = {"config": config_json(model, include_optimizer)}
-    _write(model, filepath, metadata, include_optimizer, "save_model")
+    compiled = include_optimizer and bool(getattr(model, "compiled", False))
+    metadata = {
+        "config": config_json(model, include_optimizer),
+        "keras_version": KERAS_VERSION,
+    }
+    _write(model, filepath, metadata, _graphs(model, compiled), compiled, "save_model")
 
 
 def save_weights(model: Any, filepath: str | os.PathLike[str]) -> None:
     """Write a `.lamella` file without config and graphs."""
-    _write(model, filepath, {}, True, "save_weights")
+    _write(model, filepath, {}, {}, False, "save_weights")
 
 
 def _write(
     model: Any,
     filepath: str | os.PathLike[str],
     metadata: dict[str, str],
-    include_optimizer: bool,
+    graphs: dict[str, Any],
+    compiled: bool,
     what: str,
 ) -> None:
-    """Collect the tensors and write the file atomically."""
+    """Write the file atomically."""
     from lamella import _core
 
-    named = _variables(model)
-    ids = {_core_id(variable): name for name, variable in named.items()}
-    tensors = {name: np.asarray(variable.numpy()) for name, variable in named.items()}
-    if include_optimizer:
-        for index, variable in enumerate(_optimizer_variables(model)):
-            tensors[f"optimizer/{index}"] = np.asarray(variable.numpy())
-            ids[_core_id(variable)] = f"optimizer/{index}"
-    header = {"format": FORMAT, "format_version": str(VERSION), **metadata}
-    if "config" in metadata and hasattr(model, "_graphs_for_export"):
-        for name, graph in model._graphs_for_export().items():
-            header[f"graph.{name}"] = _core.graph_to_json(graph)
-            for variable in graph.variables:  # metric state and the like
-                key = _core_id(variable)
-                if key not in ids:
-                    ids[key] = f"state/{len(ids)}"
-                    tensors[ids[key]] = np.asarray(variable.numpy())
-        header["variables"] = json.dumps({str(k): v for k, v in ids.items()})
+    named = [(name, variable._core) for name, variable in _variables(model).items()]
+    optimizer = None
+    metric_state: list[Any] = []
+    if compiled:
+        if model.optimizer is not None and model.optimizer.built:
+            optimizer = model.optimizer._core
+        metric_state = [v._core for metric in model.metrics for v in metric.variables]
     with atomic.atomic_write(filepath, what=what) as temporary:
-        _core.save_safetensors(str(temporary), tensors, header)
-
-
-def _core_id(variable: Any) -> int:
-    return int(getattr(variable, "_core", variable).id)
+        _core.save_model(
+            str(temporary), named, graphs, optimizer, metric_state, metadata
+        )
 
 
 def _read(
@@ -146,6 +221,8 @@ def _load_into(
     skip_mismatch: bool = False,
 ) -> None:
     """Assign all tensors; nothing is assigned unless everything fits."""
+    from lamella import _core
+
     named = _variables(model)
     problems = [f"'{name}' is missing" for name in named if name not in tensors]
     problems += [
@@ -172,27 +249,36 @@ def _load_into(
     if optimizer:
         plan += _optimizer_plan(model, tensors, title)
     for variable, value in plan:
-        assign(variable, value)
+        if isinstance(variable, _core.Variable):
+            variable.assign(_core.from_numpy(np.array(value, dtype=variable.dtype)))
+        else:
+            assign(variable, value)
 
 
 def _optimizer_plan(
     model: Any, tensors: dict[str, np.ndarray], title: str
 ) -> list[tuple[Any, np.ndarray]]:
     """Pair the optimizer's variables with the file's tensors."""
-    variables = _optimizer_variables(model)
-    count = sum(name.startswith("optimizer/") for name in tensors)
-    if count < len(variables) and count <= 2:
+    named = _optimizer_state(model)
+    saved = {name for name in tensors if name.startswith("optimizer/")}
+    if not saved or not named:
         return []  # saved before its first step
-    values = [tensors.get(f"optimizer/{i}") for i in range(len(variables))]
-    if count != len(variables) or any(
-        value is None or value.shape != tuple(variable.shape)
-        for variable, value in zip(variables, values, strict=True)
-    ):
+    plan = []
+    for name, variable in named.items():
+        if name not in saved or tuple(variable.shape) != tensors[name].shape:
+            found = tensors[name].shape if name in saved else "nothing"
+            raise ValueError(
+                f"{title}: the optimizer's state does not fit: '{name}' has shape "
+                f"{tuple(variable.shape)} in the model, the file has {found}. Load "
+                "with compile=False and compile again for a fresh optimizer"
+            )
+        plan.append((variable, tensors[name]))
+    if len(saved) != len(named):
         raise ValueError(
-            f"{title}: the optimizer's state does not fit: {len(variables)} arrays in "
-            f"the model, {count} in the file. Load with compile=False"
+            f"{title}: the optimizer's state does not fit: {len(named)} arrays in the "
+            f"model, {len(saved)} in the file. Load with compile=False"
         )
-    return list(zip(variables, values, strict=True))
+    return plan
 
 
 def load_model(

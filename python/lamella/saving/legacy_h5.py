@@ -22,9 +22,12 @@ from lamella.saving.keras_format import (
     KERAS_VERSION,
     assign,
     build_optimizer,
+    check_model,
+    damaged_config,
     load_weights_from,
     read_json,
 )
+from lamella.saving.object_registration import CustomObjectScope
 from lamella.saving.serialization import (
     deserialize_keras_object,
     find_builtin,
@@ -165,6 +168,9 @@ def save_model(
         "class_name": full["class_name"],
         "config": _old_style(full["config"]),
     }
+    if "layers" not in model_config["config"] and "build_config" in full:
+        # a subclass of Model: Keras does not write this, and cannot load such a file
+        model_config["build_config"] = full["build_config"]
     with hdf5.memory_file() as (file, result):
         file.attrs["backend"] = _BACKEND
         file.attrs["keras_version"] = KERAS_VERSION
@@ -290,8 +296,10 @@ def load_weights(
     title = f"load_weights '{filepath}'"
     data = atomic.read_file(filepath, what="load_weights")
     with hdf5.open_bytes(data, title) as file:
-        if "layer_names" not in file.attrs and "layer_names0" not in file.attrs:
-            if "layers" in file or "vars" in file:  # Keras 3's layout in a plain .h5
+        if hdf5.read_strings(file, "layer_names", title) is None:
+            if {"layers", "vars"} & set(
+                hdf5.keys(file, title)
+            ):  # Keras 3's layout in a plain .h5
                 load_weights_from(file, model, title, skip_mismatch=skip_mismatch)
                 return
             group = hdf5.group(file, "model_weights", title)
@@ -316,10 +324,10 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _modern(layer: Any, title: str) -> dict[str, Any]:
+def _modern(layer: Any) -> dict[str, Any]:
     """Turn a layer (or model) config of Keras 1-3 `.h5` files into Keras 3's form."""
     if not isinstance(layer, Mapping) or "class_name" not in layer:
-        raise ValueError(f"{title}: model_config holds no layer: {str(layer)[:80]}")
+        raise ValueError(f"model_config holds no layer: {str(layer)[:80]}")
     result = dict(layer)
     class_name = str(result["class_name"])
     config = result.get("config")
@@ -327,7 +335,7 @@ def _modern(layer: Any, title: str) -> dict[str, Any]:
         config = {"name": "sequential", "layers": config}
     config = dict(config or {})
     if isinstance(config.get("layers"), list):
-        config["layers"] = [_modern(item, title) for item in config["layers"]]
+        config["layers"] = [_modern(item) for item in config["layers"]]
         if class_name == "Sequential":
             config["layers"] = _with_input(config["layers"])
         elif class_name == "Model":
@@ -338,7 +346,7 @@ def _modern(layer: Any, title: str) -> dict[str, Any]:
     for key in ("layer", "backward_layer", "cell"):
         inner = config.get(key)
         if isinstance(inner, Mapping) and "module" not in inner:
-            config[key] = _modern(inner, title)
+            config[key] = _modern(inner)
     if class_name == "InputLayer" and "batch_input_shape" in config:
         config["batch_shape"] = config.pop("batch_input_shape")
     result["config"] = config
@@ -407,10 +415,10 @@ def _node(node: Any) -> Any:
     return {"args": tensors if len(tensors) == 1 else [tensors], "kwargs": kwargs}
 
 
-def _typed(config: Any, module: str, title: str) -> Any:
+def _typed(config: Any, module: str) -> Any:
     """Give the objects in a training config their module; unwrap Keras 2's metrics."""
     if isinstance(config, list):
-        items = [_typed(item, module, title) for item in config]
+        items = [_typed(item, module) for item in config]
         # Keras 2 nests the metrics of a single output once more
         if len(items) == 1 and isinstance(items[0], list):
             return items[0]
@@ -418,7 +426,7 @@ def _typed(config: Any, module: str, title: str) -> Any:
     if not isinstance(config, Mapping):
         return config
     if "class_name" not in config:
-        return {key: _typed(item, module, title) for key, item in config.items()}
+        return {key: _typed(item, module) for key, item in config.items()}
     inner = dict(config.get("config") or {})
     if config["class_name"] == "MeanMetricWrapper" and isinstance(inner.get("fn"), str):
         name = inner.get("name")
@@ -430,11 +438,11 @@ def _typed(config: Any, module: str, title: str) -> Any:
     return result
 
 
-def _compile_config(training: Mapping[str, Any], title: str) -> dict[str, Any]:
+def _compile_config(training: Mapping[str, Any]) -> dict[str, Any]:
     """Turn `training_config` into what compile_from_config takes."""
     optimizer = training.get("optimizer_config")
     if not isinstance(optimizer, Mapping) or "class_name" not in optimizer:
-        raise ValueError(f"{title}: training_config has no 'optimizer_config'")
+        raise ValueError("training_config has no 'optimizer_config'")
     inner = dict(optimizer.get("config") or {})
     rate = inner.get("learning_rate")
     if isinstance(rate, Mapping) and "module" not in rate:
@@ -443,14 +451,14 @@ def _compile_config(training: Mapping[str, Any], title: str) -> dict[str, Any]:
             "registered_name": None,
             **rate,
         }
-    optimizer = _typed({**optimizer, "config": inner}, "keras.optimizers", title)
+    optimizer = _typed({**optimizer, "config": inner}, "keras.optimizers")
     metrics = {
-        key: _typed(training.get(key), "keras.metrics", title)
+        key: _typed(training.get(key), "keras.metrics")
         for key in ("metrics", "weighted_metrics")
     }
     return {
         "optimizer": optimizer,
-        "loss": _typed(training.get("loss"), "keras.losses", title),
+        "loss": _typed(training.get("loss"), "keras.losses"),
         "loss_weights": training.get("loss_weights"),
         **metrics,
     }
@@ -496,44 +504,37 @@ def load_model(
             f"{title}: this is a zip archive, not HDF5; give it the suffix .keras"
         )
     with hdf5.open_bytes(data, title) as file:
-        if "model_config" not in file.attrs:
+        text = hdf5.attribute(file, "model_config", title)
+        if text is None:
+            keras_3 = {"layers", "vars"} & set(hdf5.keys(file, title))
             hint = (
                 ": the file holds weights only; build the model and call load_weights()"
-                if {"layers", "vars"} & set(file) or "layer_names" in file.attrs
+                if keras_3 or hdf5.read_strings(file, "layer_names", title)
                 else ""
             )
             raise ValueError(f"{title}: no attribute 'model_config'{hint}")
-        text = hdf5.text(file.attrs["model_config"])
-        config = _modern(_plain(read_json(text, title, "model_config")), title)
-        try:
+        config = read_json(text, title, "model_config")
+        with damaged_config(title, "model_config"):
+            config = _modern(_plain(config))
             model = deserialize_keras_object(config, custom_objects)
-        except RecursionError as error:
-            raise ValueError(f"{title}: model_config is nested too deeply") from error
-        except ValueError as error:
-            raise ValueError(f"{title}: {error}") from error
-        except KeyError as error:
-            raise ValueError(f"{title}: model_config lacks the key {error}") from error
+            check_model(model)
         _load_group(hdf5.group(file, "model_weights", title), model, title)
-        if compile and "training_config" in file.attrs:
-            _compile(file, model, title, custom_objects)
+        if compile:
+            text = hdf5.attribute(file, "training_config", title)
+            if text is not None:
+                _compile(text, model, title, custom_objects)
+                _load_optimizer(file, model, title)
     return model
 
 
 def _compile(
-    file: h5py.File, model: Any, title: str, custom_objects: dict[str, Any] | None
+    text: str, model: Any, title: str, custom_objects: dict[str, Any] | None
 ) -> None:
-    """Compile the model as the file says and restore the optimizer."""
-    from lamella.saving.object_registration import CustomObjectScope
-
-    text = hdf5.text(file.attrs["training_config"])
+    """Compile the model as the file's training_config says."""
     training = _plain(read_json(text, title, "training_config"))
-    with CustomObjectScope(custom_objects):
-        try:
-            model.compile_from_config(_compile_config(training, title))
-        except ValueError as error:
-            raise ValueError(
-                f"{title}: the model cannot be compiled as the file says: {error}. "
-                "Load with compile=False"
-            ) from error
+    with (
+        damaged_config(f"{title}: load with compile=False", "training_config"),
+        CustomObjectScope(custom_objects),
+    ):
+        model.compile_from_config(_compile_config(training))
     build_optimizer(model)
-    _load_optimizer(file, model, title)

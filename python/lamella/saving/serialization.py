@@ -172,10 +172,11 @@ def _serialize_function(function: Any) -> dict[str, Any]:
             "@lamella.saving.register_keras_serializable()"
         )
     name = registration.get_registered_name(function)
-    module: str | None = function.__module__ or ""
-    if name != function.__name__ or module.partition(".")[0] in ("lamella", "builtins"):
+    home = function.__module__ or ""
+    module: str | None = home
+    if name != function.__name__ or home.partition(".")[0] in ("lamella", "builtins"):
         module = "builtins"  # Keras finds built-in and registered functions by name
-    elif module == "__main__":
+    elif home == "__main__":
         module = None
     return {
         "module": module,
@@ -211,6 +212,7 @@ def _serialize_object(obj: Any) -> dict[str, Any]:
             f"got {type(inner).__name__}"
         )
     place = keras_path(cls) if cls not in registration._names else None
+    module: str | None
     if place is not None:
         module, class_name = place
         registered = "Functional" if class_name == "Functional" else None
@@ -476,6 +478,11 @@ def _from_class(
                 "get_config() returns (layers, models) must be turned back in "
                 "from_config() with deserialize_keras_object()"
             ) from error
+        except ValueError as error:
+            # name the layer, once, when it is one: models add nothing to the text
+            if "layers" in inner or f"'{inner.get('name')}'" in str(error):
+                raise
+            raise ValueError(f"{title}: {error}") from error
         build = config.get("build_config")
         if build and hasattr(instance, "build_from_config"):
             build = _tuples(build)
@@ -603,7 +610,7 @@ def clean_config(cls: type, config: dict[str, Any], title: str) -> dict[str, Any
     if "lr" in config and "learning_rate" not in config:
         config["learning_rate"] = config.pop("lr")
     if {"layers", "input_layers", "build_input_shape"} & set(config):
-        return config  # a model; its from_config reads its own keys
+        return _clean_nodes(config)  # a model; its from_config reads its own keys
     names = _accepted(cls)
     if names is None:
         return config
@@ -623,4 +630,14 @@ def clean_config(cls: type, config: dict[str, Any], title: str) -> dict[str, Any
             f"{title}: the file sets {key}={config[key]!r}, which lamella's "
             f"{cls.__name__} does not have"
         )
+    return config
+
+
+def _clean_nodes(config: dict[str, Any]) -> dict[str, Any]:
+    """Drop the "mask": null that Keras notes for each call of some layers."""
+    for layer in config.get("layers") or []:
+        for node in layer.get("inbound_nodes") or []:
+            kwargs = node.get("kwargs") if isinstance(node, dict) else None
+            if isinstance(kwargs, dict) and kwargs.get("mask", 0) is None:
+                del kwargs["mask"]
     return config

@@ -102,7 +102,12 @@ void forward(const ConvArgs& args, const Exec& exec) {
       fill_without_taps(p);
       continue;
     }
-    pack_forward(g, w + group * og, packed, exec);
+    p.by_dots = g.groups == 1 && prefers_dots<T>(og, cg);
+    if (p.by_dots) {
+      p.packed = w;  // as it is
+    } else {
+      pack_forward(g, w + group * og, packed, exec);
+    }
     run_implicit(p, exec);
   }
 }
@@ -118,10 +123,11 @@ std::size_t backward_data_workspace(const ConvGeometry& g) {
          sizeof(T);
 }
 
-// Panels of cg columns and rows (tap of this phase, output channel), from w (taps, cg, o).
+// Panels of cg columns and rows (tap of this phase, output channel), from w (taps, cg, o). Without
+// panels (cg is 1) just the rows.
 template <class T>
 void pack_backward(const ConvGeometry& g, const Axis (&a)[3], const T* w, T* packed,
-                   const Exec& exec) {
+                   bool rows_only, const Exec& exec) {
   const std::int64_t cg = g.c / g.groups;
   const std::int64_t og = g.o / g.groups;
   const std::int64_t taps = a[0].taps * a[1].taps * a[2].taps;
@@ -137,6 +143,10 @@ void pack_backward(const ConvGeometry& g, const Axis (&a)[3], const T* w, T* pac
                    const std::int64_t j1 = a[1].first_tap + rest % a[1].taps * a[1].tap_step;
                    const std::int64_t j0 = a[0].first_tap + rest / a[1].taps * a[0].tap_step;
                    const std::int64_t tap = (j0 * g.k[1] + j1) * g.k[2] + j2;
+                   if (rows_only) {
+                     std::copy_n(w + tap * g.o, og, packed + j * og);
+                     continue;
+                   }
                    const Panel panel = next_panel<T>(cg - q * kW);
                    pack_panel_transposed(panel, w + (tap * cg + q * kW) * g.o, g.o, og,
                                          packed + q * kW * taps * og + j * og * panel.width);
@@ -201,7 +211,8 @@ void backward_data(const ConvBackwardDataArgs& args, const Exec& exec) {
         std::copy_n(g.k, 3, q.k);
         run_depthwise(q, exec);
       } else {
-        pack_backward(g, axis, w + group * og, packed, exec);
+        p.by_dots = prefers_dots<T>(cg, og);
+        pack_backward(g, axis, w + group * og, packed, p.by_dots, exec);
         run_implicit(p, exec);
       }
     }

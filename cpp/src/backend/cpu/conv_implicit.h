@@ -5,6 +5,7 @@
 #include "backend/cpu/conv_geometry.h"
 #include "backend/cpu/gemm.h"
 #include "backend/cpu/parallel.h"
+#include "backend/cpu/simd.h"
 
 namespace lamella::kernels {
 inline namespace LAMELLA_ISA_NAMESPACE {
@@ -25,7 +26,8 @@ struct ImplicitConv {
   T* out;                  // of the group's first channel
   std::int64_t out_batch;
   std::int64_t out_stride[3];
-  const T* packed;  // panels of n columns and taps * k rows
+  const T* packed;  // panels of n columns and taps * k rows; for by_dots the taps' k weights
+  bool by_dots;
   const T* zeros;   // k zeros
   Epilogue<T> epilogue;
 
@@ -54,10 +56,13 @@ void locate(const ImplicitConv<T>& p, std::int64_t first, std::int64_t count, st
   std::int64_t n = rest / a[0].grid;
   const std::int64_t image = a[0].src * a[1].src * a[2].src;
   bool inside = true;
-  const auto within = [](const Axis& x, std::int64_t at) {
-    const std::int64_t end = at + (x.taps - 1) * x.step;
-    return std::min(at, end) >= 0 && std::max(at, end) < x.src;
-  };
+  std::int64_t low[3];  // where all taps of an axis exist
+  std::int64_t high[3];
+  for (int d = 0; d < 3; ++d) {
+    const std::int64_t end = (a[d].taps - 1) * a[d].step;
+    low[d] = std::max<std::int64_t>(0, -end);
+    high[d] = a[d].src - std::max<std::int64_t>(0, end);
+  }
   for (std::int64_t i = 0; i < count; ++i) {
     const std::int64_t s0 = q0 * a[0].scale + a[0].base;
     const std::int64_t s1 = q1 * a[1].scale + a[1].base;
@@ -68,7 +73,8 @@ void locate(const ImplicitConv<T>& p, std::int64_t first, std::int64_t count, st
     c.src_off[i] = (n * image + (s0 * a[1].src + s1) * a[2].src + s2) * p.src_pixel;
     c.out_off[i] =
         n * p.out_batch + q0 * p.out_stride[0] + q1 * p.out_stride[1] + q2 * p.out_stride[2];
-    inside = inside && within(a[0], s0) && within(a[1], s1) && within(a[2], s2);
+    inside = inside & (s0 >= low[0]) & (s0 < high[0]) & (s1 >= low[1]) & (s1 < high[1]) &
+             (s2 >= low[2]) & (s2 < high[2]);
     if (++q2 == a[2].grid) {
       q2 = 0;
       if (++q1 == a[1].grid) {
@@ -123,6 +129,58 @@ void point(const ImplicitConv<T>& p, const ChunkPixels& c, std::int64_t strips, 
   }
 }
 
+/// One column leaves most of a panel empty: then vectors run along the channels instead.
+template <class T>
+bool prefers_dots(std::int64_t n, std::int64_t k) {
+  return n == 1 && k >= Vec<T>::kWidth / 2;
+}
+
+// sums[i] = the dot product of row i's taps with w.
+template <class T>
+void dot_strip(const T* const* pointers, std::int64_t taps, std::int64_t k, const T* w, T* sums) {
+  constexpr int kW = Vec<T>::kWidth;
+  Vec<T> acc[kStrip];
+#pragma GCC unroll 16
+  for (int i = 0; i < kStrip; ++i) acc[i] = Vec<T>::zero();
+  for (std::int64_t t = 0; t < taps; ++t, pointers += kStrip, w += k) {
+    std::int64_t j = 0;
+    for (; j + kW <= k; j += kW) {
+      const Vec<T> wv = Vec<T>::load(w + j);
+#pragma GCC unroll 16
+      for (int i = 0; i < kStrip; ++i) acc[i] = fma(Vec<T>::load(pointers[i] + j), wv, acc[i]);
+    }
+    if (j < k) {
+      const Vec<T> wv = Vec<T>::load_partial(w + j, k - j);
+#pragma GCC unroll 16
+      for (int i = 0; i < kStrip; ++i) {
+        acc[i] = fma(Vec<T>::load_partial(pointers[i] + j, k - j), wv, acc[i]);
+      }
+    }
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < kStrip; ++i) sums[i] = sum(acc[i]);
+}
+
+template <class T>
+void run_chunk_by_dots(const ImplicitConv<T>& p, const ChunkPixels& pixels, const T* const* pointers,
+                       std::int64_t count, std::int64_t t0, std::int64_t tn) {
+  for (std::int64_t s = 0; s * kStrip < count; ++s) {
+    T sums[kStrip];
+    dot_strip(pointers + s * tn * kStrip, tn, p.k, p.packed + t0 * p.k, sums);
+    const std::int64_t* at = pixels.out_off + s * kStrip;
+    const std::int64_t rows = std::min<std::int64_t>(kStrip, count - s * kStrip);
+    if (t0 > 0) {
+      for (std::int64_t i = 0; i < rows; ++i) sums[i] = p.out[at[i]] + sums[i];
+    }
+    if (t0 + tn == p.taps()) {
+      Epilogue<T> same = p.epilogue;  // one column: one bias
+      same.bias_step = 0;
+      finish_row(same, sums, rows);
+    }
+    for (std::int64_t i = 0; i < rows; ++i) p.out[at[i]] = sums[i];
+  }
+}
+
 template <class T>
 void run_chunk(const ImplicitConv<T>& p, std::int64_t first, std::int64_t count) {
   ChunkPixels pixels;
@@ -134,6 +192,10 @@ void run_chunk(const ImplicitConv<T>& p, std::int64_t first, std::int64_t count)
   for (std::int64_t t0 = 0; t0 < taps; t0 += block) {
     const std::int64_t tn = std::min(block, taps - t0);
     point(p, pixels, strips, t0, tn, pointers);
+    if (p.by_dots) {
+      run_chunk_by_dots(p, pixels, pointers, count, t0, tn);
+      continue;
+    }
     for (std::int64_t j = 0; j < p.n; j += kPanelWidth<T>) {
       const Panel panel = next_panel<T>(p.n - j);
       const int most = tile_rows<T>(panel.kind);

@@ -269,9 +269,9 @@ void multiply_blocked(const Product<T>& p, T* packed, const Exec& exec) {
       parallel_for(exec, groups * blocks, 1, [&](std::int64_t u0, std::int64_t u1) {
         BlockOfA<T> block;
         for (std::int64_t u = u0; u < u1; ++u) {
-          const std::int64_t i = u / groups * kBlockM;
+          const std::int64_t i = u % blocks * kBlockM;
           const std::int64_t rows = std::min(kBlockM, p.m - i);
-          const std::int64_t g0 = u % groups * kGroupN;
+          const std::int64_t g0 = u / blocks * kGroupN;  // b's group stays in the cache
           const std::int64_t g1 = std::min(nn, g0 + kGroupN);
           block.copy(p, p.a + i * p.a_row + k0 * p.a_step, rows, kn);
           for (std::int64_t j = g0; j < g1; j += kW) {

@@ -53,8 +53,7 @@ void update_all(const OptimizerArgs& args, const Exec& exec, F update) {
       }
     };
     V g = load(g0) * scale;
-    g = select<T>(g > hi, hi, g);
-    g = select<T>(g < lo, lo, g);
+    g = at_least(at_most(g, hi), lo);
     V p = load(p0);
     if (decays) p = p - (p * decay) * rate;
     V s[kSlots > 0 ? kSlots : 1];

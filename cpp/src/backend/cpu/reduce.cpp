@@ -115,10 +115,35 @@ Vec<T> reduce_block(const T* x, int64_t n) {
   return acc[0];
 }
 
+/// As reduce_block, for a few vectors: short rows should not pay for eight accumulators.
+template <class R, class T>
+Vec<T> reduce_short(const T* x, int64_t n) {
+  using V = Vec<T>;
+  constexpr int kW = V::kWidth;
+  const V id = V::set1(R::identity());
+  V a = id;
+  V b = id;
+  int64_t i = 0;
+  for (; i + 2 * kW <= n; i += 2 * kW) {
+    a = R::combine(a, R::map(V::load(x + i)));
+    b = R::combine(b, R::map(V::load(x + i + kW)));
+  }
+  if (i + kW <= n) {
+    a = R::combine(a, R::map(V::load(x + i)));
+    i += kW;
+  }
+  if (i < n) {
+    const V tail = R::map(V::load_partial(x + i, n - i));
+    b = R::combine(b, select<T>(V::first(n - i), tail, id));
+  }
+  return R::combine(a, b);
+}
+
 template <class R, class T>
 T reduce_contiguous(const T* x, int64_t n) {
   using V = Vec<T>;
   const auto fold = [](V v) { return horizontal(v, [](V a, V b) { return R::combine(a, b); }); };
+  if (n < 8 * V::kWidth) return fold(reduce_short<R>(x, n));
   if (n <= kBlock) return fold(reduce_block<R>(x, n));
   Cascade<R, T, 1> cascade;
   for (int64_t i = 0; i < n; i += kBlock) {

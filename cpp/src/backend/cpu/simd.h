@@ -213,6 +213,37 @@ inline Vec<T> minimum(Vec<T> a, Vec<T> b) {
   return m;
 }
 
+// Bounds on floats that leave a NaN in x alone. (The processor's min and max return their second
+// operand where either is NaN.)
+template <class T>
+inline Vec<T> at_most(Vec<T> x, Vec<T> bound) {
+#if defined(__AVX512F__)
+  if constexpr (std::is_same_v<T, float>) return {_mm512_maskz_min_ps(0xffff, bound.v, x.v)};
+  if constexpr (std::is_same_v<T, double>) return {_mm512_maskz_min_pd(0xff, bound.v, x.v)};
+#elif defined(__AVX__)
+  if constexpr (std::is_same_v<T, float>) return {_mm256_min_ps(bound.v, x.v)};
+  if constexpr (std::is_same_v<T, double>) return {_mm256_min_pd(bound.v, x.v)};
+#elif defined(__SSE2__)
+  if constexpr (std::is_same_v<T, float>) return {_mm_min_ps(bound.v, x.v)};
+  if constexpr (std::is_same_v<T, double>) return {_mm_min_pd(bound.v, x.v)};
+#endif
+  return select<T>(x > bound, bound, x);
+}
+template <class T>
+inline Vec<T> at_least(Vec<T> x, Vec<T> bound) {
+#if defined(__AVX512F__)
+  if constexpr (std::is_same_v<T, float>) return {_mm512_maskz_max_ps(0xffff, bound.v, x.v)};
+  if constexpr (std::is_same_v<T, double>) return {_mm512_maskz_max_pd(0xff, bound.v, x.v)};
+#elif defined(__AVX__)
+  if constexpr (std::is_same_v<T, float>) return {_mm256_max_ps(bound.v, x.v)};
+  if constexpr (std::is_same_v<T, double>) return {_mm256_max_pd(bound.v, x.v)};
+#elif defined(__SSE2__)
+  if constexpr (std::is_same_v<T, float>) return {_mm_max_ps(bound.v, x.v)};
+  if constexpr (std::is_same_v<T, double>) return {_mm_max_pd(bound.v, x.v)};
+#endif
+  return select<T>(x < bound, bound, x);
+}
+
 template <class T>
 inline Vec<T> sqrt(Vec<T> x) {
 #if defined(__AVX512F__)

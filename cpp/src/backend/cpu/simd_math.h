@@ -178,8 +178,7 @@ inline Vec<T> exp(Vec<T> x) {
   constexpr bool kSingle = std::is_same_v<T, float>;
   const V hi = V::set1(kSingle ? T(89) : T(710));
   const V lo = V::set1(kSingle ? T(-104) : T(-746));
-  x = select<T>(x > hi, hi, x);
-  x = select<T>(x < lo, lo, x);
+  x = at_least(at_most(x, hi), lo);
   V shifted, n, r;
   math_detail::reduce_exp(x, shifted, n, r);
   const V r2 = r * r;
@@ -202,8 +201,7 @@ inline Vec<T> expm1(Vec<T> x) {
   const V x0 = x;
   const V hi = V::set1(kSingle ? T(89) : T(710));
   const V lo = V::set1(kSingle ? T(-25) : T(-50));
-  x = select<T>(x > hi, hi, x);
-  x = select<T>(x < lo, lo, x);
+  x = at_least(at_most(x, hi), lo);
   V shifted, n, r;
   math_detail::reduce_exp(x, shifted, n, r);
   const V r2 = r * r;
@@ -308,8 +306,7 @@ inline Vec<T> erf(Vec<T> x) {
                                       -2.67681349e-2f, 4.99119423e-3f, -5.96761703e-4f};
     const V near = fma(polynomial(s, kNear), x, x);
     // elsewhere: 1 - exp(-q(|x|)); erf is 1 in float beyond 4
-    const V four = V::set1(4.0f);
-    const V c = select<T>(t > four, four, t);
+    const V c = at_most(t, V::set1(4.0f));
     static constexpr float kFar[] = {-1.28717512e-1f, -6.34846687e-1f, -1.06777877e-1f,
                                      2.42546219e-2f,  -3.88396438e-3f, 3.83197126e-4f,
                                      -1.72853470e-5f};

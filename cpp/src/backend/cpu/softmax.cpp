@@ -1,6 +1,7 @@
 // Softmax, its gradient, and softmax with cross-entropy, row by row.
 #include <cstdint>
 #include <limits>
+#include <type_traits>
 
 #include "backend/cpu/kernel_list.h"
 #include "backend/cpu/parallel.h"
@@ -64,6 +65,41 @@ inline T log_one(T x) {
   return log(Vec<T>::set1(x))[0];
 }
 
+// Rows that fit in one vector stay in a register, four rows at a time to overlap their latencies.
+constexpr int kRowsAtOnce = 4;
+
+/// exp(x - max) of kRows short rows, zeros behind `cols`; the shifted rows go to `shifted`.
+template <int kRows, class T>
+inline void short_rows(const T* x, int64_t cols, Vec<T> (&shifted)[kRows], Vec<T> (&e)[kRows],
+                       Vec<T> (&total)[kRows]) {
+  using V = Vec<T>;
+  const auto lanes = V::first(cols);
+  const V low = V::set1(-std::numeric_limits<T>::infinity());
+  V m[kRows];
+  for (int k = 0; k < kRows; ++k) {
+    shifted[k] = V::load_partial(x + k * cols, cols);
+    m[k] = select<T>(lanes, shifted[k], low);
+  }
+  for (int k = 0; k < kRows; ++k) {
+    m[k] = V::set1(horizontal(m[k], [](V a, V b) { return select<T>(a > b, a, b); }));
+  }
+  for (int k = 0; k < kRows; ++k) {
+    shifted[k] = shifted[k] - m[k];
+    e[k] = select<T>(lanes, exp(shifted[k]), V::zero());
+  }
+  for (int k = 0; k < kRows; ++k) total[k] = V::set1(sum(e[k]));
+}
+
+/// Calls f(rows as a compile-time constant, r) over [begin, end), kRowsAtOnce rows where possible.
+template <class F>
+inline void for_short_rows(int64_t begin, int64_t end, F&& f) {
+  int64_t r = begin;
+  for (; r + kRowsAtOnce <= end; r += kRowsAtOnce) {
+    f(std::integral_constant<int, kRowsAtOnce>{}, r);
+  }
+  for (; r < end; ++r) f(std::integral_constant<int, 1>{}, r);
+}
+
 template <class T>
 void softmax(const SoftmaxArgs& args, const Exec& exec) {
   using V = Vec<T>;
@@ -71,6 +107,17 @@ void softmax(const SoftmaxArgs& args, const Exec& exec) {
   T* y0 = static_cast<T*>(args.y);
   const int64_t cols = args.cols;
   parallel_for(exec, args.rows, grain_for(6 * cols), [&](int64_t begin, int64_t end) {
+    if (cols <= V::kWidth) {
+      for_short_rows(begin, end, [&]<int kRows>(std::integral_constant<int, kRows>, int64_t r) {
+        V shifted[kRows], e[kRows], total[kRows];
+        short_rows<kRows>(x0 + r * cols, cols, shifted, e, total);
+        for (int k = 0; k < kRows; ++k) {
+          const V y = args.log ? shifted[k] - log(total[k]) : e[k] / total[k];
+          y.store_partial(y0 + (r + k) * cols, cols);
+        }
+      });
+      return;
+    }
     for (int64_t r = begin; r < end; ++r) {
       const T* x = x0 + r * cols;
       T* y = y0 + r * cols;
@@ -84,9 +131,6 @@ void softmax(const SoftmaxArgs& args, const Exec& exec) {
         for_vectors<T>(cols, [&](int64_t i, int64_t n) {
           store_n((load_n(x + i, n) - m) - log_sum, y + i, n);
         });
-      } else if (cols <= V::kWidth) {  // one vector: stays in a register
-        const V e = keep_n(exp(load_n(x, cols) - m), cols);
-        store_n(e / V::set1(sum(e)), y, cols);
       } else {
         for_vectors<T>(cols, [&](int64_t i, int64_t n) {
           const V e = keep_n(exp(load_n(x + i, n) - m), n);
@@ -143,7 +187,27 @@ void softmax_cross_entropy(const SoftmaxCrossEntropyArgs& args, const Exec& exec
   T* loss = static_cast<T*>(args.loss);
   const int64_t cols = args.cols;
   const V minus_inf = V::set1(-std::numeric_limits<T>::infinity());
+  // a masked class (logit -Inf) that is not a target costs nothing
+  const auto weigh = [minus_inf](V target, V shifted) {
+    const auto masked = (target == V::zero()) & (shifted == minus_inf);
+    return select<T>(masked, V::zero(), target * shifted);
+  };
   parallel_for(exec, args.rows, grain_for(8 * cols), [&](int64_t begin, int64_t end) {
+    if (cols <= V::kWidth) {
+      const auto lanes = V::first(cols);
+      for_short_rows(begin, end, [&]<int kRows>(std::integral_constant<int, kRows>, int64_t r) {
+        V shifted[kRows], e[kRows], total[kRows];
+        short_rows<kRows>(z0 + r * cols, cols, shifted, e, total);
+        for (int k = 0; k < kRows; ++k) {
+          const V target = V::load_partial(t0 + (r + k) * cols, cols);
+          const V weighed = select<T>(lanes, weigh(target, shifted[k]), V::zero());
+          // log(total) is the same in every element
+          loss[r + k] = sum(select<T>(lanes, target, V::zero())) * log(total[k])[0] - sum(weighed);
+          (e[k] / total[k]).store_partial(p0 + (r + k) * cols, cols);
+        }
+      });
+      return;
+    }
     for (int64_t r = begin; r < end; ++r) {
       const T* z = z0 + r * cols;
       const T* t = t0 + r * cols;
@@ -158,9 +222,7 @@ void softmax_cross_entropy(const SoftmaxCrossEntropyArgs& args, const Exec& exec
         const V target = load_n(t + i, n);
         acc = acc + e;
         acc_t = acc_t + target;
-        // a masked class (logit -Inf) that is not a target costs nothing
-        const auto masked = (target == V::zero()) & (d == minus_inf);
-        acc_tz = acc_tz + keep_n(select<T>(masked, V::zero(), target * d), n);
+        acc_tz = acc_tz + keep_n(weigh(target, d), n);
         store_n(e, p + i, n);
       });
       const T s = sum(acc);
