@@ -262,6 +262,17 @@ def test_functional_model_with_a_missing_input_is_refused():
         keras.Model(a, L.Add()([a, b]))
 
 
+def test_part_of_a_sequential_becomes_a_model():
+    model = keras.Sequential([keras.Input((4,)), L.Dense(3, "relu"), L.Dense(2)])
+    part = keras.Model(inputs=model.inputs, outputs=model.layers[0].output)
+    kernel, bias = model.layers[0].get_weights()
+    np.testing.assert_allclose(
+        part.predict(data(), verbose=0), np.maximum(data() @ kernel + bias, 0), 1e-5
+    )
+    both = keras.Model(model.input, [layer.output for layer in model.layers])
+    assert [y.shape for y in both.predict(data(), verbose=0)] == [(12, 3), (12, 2)]
+
+
 # -- summary -------------------------------------------------------------------------------
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import textwrap
@@ -73,7 +72,7 @@ CASES = {
                        {"loss": "mean_squared_error", "metrics": ["mae"]},
                        (X, VALUES[:, 0]), {}),
     "sample weights": (mlp, {"loss": SPARSE, "metrics": ["accuracy"],
-                             "weighted_metrics": ["mse"]},
+                             "weighted_metrics": [SPARSE]},
                        (X, LABELS), {"sample_weight": WEIGHTS}),
     "class weights": (mlp, {"loss": SPARSE, "weighted_metrics": ["accuracy"]},
                       (X, LABELS), {"class_weight": {0: 1.0, 1: 3.0}}),
@@ -165,7 +164,7 @@ def test_fit_learns_a_separable_task_for_three_seeds():
         keras.utils.set_random_seed(seed)
         model = mlp()
         model.compile(keras.optimizers.Adam(0.02), SPARSE, metrics=["accuracy"])
-        history = model.fit(X, LABELS, epochs=40, verbose=0)
+        history = model.fit(X, LABELS, epochs=60, verbose=0)
         assert history.history["accuracy"][-1] > 0.95
         assert history.history["loss"][-1] < 0.25
 
@@ -474,7 +473,7 @@ def test_ctrl_c_in_the_cpp_loop_returns_the_history():
         timeout=60,
     )
     assert result.stdout.startswith("fine"), result.stderr
-    assert "interrupted" in result.stderr and signal.SIGINT
+    assert "interrupted" in result.stderr
 
 
 # -- compile ----------------------------------------------------------------------------------

@@ -763,6 +763,30 @@ class Layer:
         return _map_shapes(lambda s: (None, *s[1:]), self._build_shape)
 
     @property
+    def output(self) -> Any:
+        """The placeholder of the output, for `Model(inputs, layer.output)`."""
+        return self._last_node("output").outputs
+
+    @property
+    def input(self) -> Any:
+        """The placeholder of the input."""
+        inputs = self._last_node("input").inputs
+        return inputs[0] if len(inputs) == 1 else inputs
+
+    def _last_node(self, what: str) -> Any:
+        nodes = self.__dict__.get("_inbound_nodes")
+        owner = self.__dict__.get("_sequential")
+        if not nodes and owner is not None and owner() is not None:
+            owner()._make_nodes()
+            nodes = self.__dict__.get("_inbound_nodes")
+        if not nodes:
+            raise AttributeError(
+                f"{self._who()}: it has no symbolic {what}; call it on Input(...), or "
+                "put it into a Sequential whose input shape is known"
+            )
+        return nodes[-1]
+
+    @property
     def output_shape(self) -> Any:
         """Shape of the output, the batch axis being None."""
         if self._output_shape_seen is None:

@@ -150,6 +150,16 @@ class Functional(Model):
         return _tree.flatten(self._outputs_struct)
 
     @property
+    def input(self) -> Any:
+        """The input placeholders in their structure."""
+        return self._inputs_struct
+
+    @property
+    def output(self) -> Any:
+        """The output placeholders in their structure."""
+        return self._outputs_struct
+
+    @property
     def input_names(self) -> list[str]:
         """Names of the inputs."""
         return [t._keras_history[0].name for t in self.inputs]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import math
+import weakref
 from collections.abc import Iterable
 from typing import Any
 
@@ -13,6 +14,7 @@ from lamella.layers import _tree
 from lamella.layers.input import InputLayer
 from lamella.layers.layer import Layer, _as_shape
 from lamella.models.model import Model
+from lamella.models.training import zeros_like
 
 __all__ = ["Sequential"]
 
@@ -199,20 +201,28 @@ class Sequential(Model):
     def _extend(self, layer: Layer) -> None:
         """Run one more layer on symbolic inputs, which builds it."""
         shape, dtype = self._tail
-        graph = _core.Graph()
         _check_single_input(layer)
-        with graph, _Scope(self):
+        graph = _core.Graph()
+        shapes = iter(_leaves(shape))
+        with _Scope(self):
             try:
-                shapes = iter([shape] if _is_leaf(shape) else _leaves(shape))
-                types = iter(_tree.flatten(dtype))
-                inputs = _tree.map_structure(
-                    lambda t: graph.input("x", next(shapes), next(types)), dtype
-                )
-                output = layer(inputs)
+                with graph:
+                    inputs = _tree.map_structure(
+                        lambda t: graph.input("x", next(shapes), t), dtype
+                    )
+                    output = layer(inputs)
+            except _core.StateError:
+                # It looks at values, which only eager mode can give it.
+                with _core.no_grad():
+                    output = layer(_tree.map_structure(zeros_like, inputs))
+                sizes = _tree.map_structure(lambda t: (None, *t.shape[1:]), output)
+            else:
+                sizes = _tree.map_structure(lambda t: tuple(t.shape), output)
             finally:
                 self._clear_losses()
+        layer._sequential = weakref.ref(self)
         self._tail = (
-            _shape_tree(output),
+            sizes,
             _tree.map_structure(lambda t: t.dtype, output),
         )
         self._output_shape_seen = self._tail[0]
@@ -319,6 +329,31 @@ class Sequential(Model):
             raise AttributeError(f"Sequential {self.name!r}: it has no inputs yet")
         return [self._input_layer.output]
 
+    @property
+    def outputs(self) -> list[Any]:
+        """The placeholder of the output, in a list."""
+        if not self.built:
+            raise AttributeError(f"Sequential {self.name!r}: it has no outputs yet")
+        return _tree.flatten(self.layers[-1].output)
+
+    @property
+    def input(self) -> Any:
+        """The placeholder of the input."""
+        return self.inputs[0]
+
+    @property
+    def output(self) -> Any:
+        """The placeholder of the output."""
+        return self.layers[-1].output if self.outputs else None
+
+    def _make_nodes(self) -> None:
+        """Call the layers on placeholders, so that parts can become Models."""
+        if not self.built or self._input_layer is None:
+            return
+        x: Any = self._input_layer.output
+        for layer in self.layers:
+            x = layer(x)
+
     # -- configuration ---------------------------------------------------------
 
     def get_config(self) -> dict[str, Any]:
@@ -416,14 +451,6 @@ def _leaves(shapes: Any) -> list[Any]:
     if isinstance(shapes, dict):
         return [s for k in sorted(shapes) for s in _leaves(shapes[k])]
     return [s for v in shapes for s in _leaves(v)]
-
-
-def _shape_tree(output: Any) -> Any:
-    if isinstance(output, dict):
-        return {k: _shape_tree(v) for k, v in output.items()}
-    if isinstance(output, list | tuple):
-        return [_shape_tree(v) for v in output]
-    return tuple(output.shape)
 
 
 def _shape_hint(want: tuple[Any, ...], have: tuple[Any, ...]) -> str:

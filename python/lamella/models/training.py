@@ -121,8 +121,8 @@ class Training:
         self.jit_compile = jit_compile
         self.stop_training = False
         self.compiled = True
+        self._forget_steps()
         self._steps: dict[Any, _Step] = {}
-        self._constrained: list[Any] | None = None
         self._compile_trainable = self._trainable_state()
         self._compile_arguments = {
             "optimizer": self.optimizer,
@@ -390,7 +390,14 @@ class Training:
             try:
                 self(inputs, training=False)
             except _core.StateError as error:
-                raise _not_traceable(self, error) from error
+                if not self.run_eagerly:
+                    raise _not_traceable(self, error) from error
+                traced = False
+            else:
+                traced = True
+        if not traced:  # code that looks at values gets some
+            with _core.no_grad():
+                self(_tree.map_structure(zeros_like, inputs), training=False)
         self._clear_losses()
 
     def _make_step(self, mode: str, template: Template, leaves: Any) -> _Step:
@@ -418,6 +425,7 @@ class Training:
     def _forget_steps(self) -> None:
         """Drop everything traced: the model has changed."""
         self.__dict__.pop("_predict_steps", None)
+        self.__dict__.pop("_fast_predict", None)
         if "_steps" in self.__dict__:
             self._steps = {}
 
@@ -939,6 +947,21 @@ class Training:
             steps: number of batches, or None for all.
             callbacks: list of Callbacks.
         """
+        fast = self.__dict__.get("_fast_predict")
+        if (
+            fast is not None
+            and verbose == 0
+            and type(x) is np.ndarray
+            and x.dtype == fast[1]
+            and x.shape[1:] == fast[0]
+            and callbacks is None
+            and steps is None
+            and len(x)
+            and x.flags.c_contiguous
+        ):  # the same kind of array as last time: straight into C++
+            if len(x) <= (batch_size or 32):
+                return fast[2]([x])[0]
+            return fast[2].map([x], batch_size or 32)[0]
         self._check_initialized()
         verbose = _verbosity(verbose)
         feed = self._feed(x, with_targets=False)
@@ -947,6 +970,9 @@ class Training:
         if isinstance(feed, ArrayFeed) and not python and steps is None:
             step = self._make_step("predict", feed.template, feed.leaves)
             if verbose == 0 and not callbacks:
+                if step.outputs is None and len(feed.leaves) == 1:
+                    array = feed.leaves[0]
+                    self._fast_predict = (array.shape[1:], array.dtype, step.runner)
                 outputs = step.runner.map(feed.leaves, batch)
                 return _tree.pack(step.outputs, list(outputs))
         hooks = self._callbacks(
@@ -1077,6 +1103,43 @@ class Training:
             self._constraints() if mode == "train" else [],
         )
 
+    def _graphs_for_export(self) -> dict[str, Any]:
+        """Return the graphs to store in a `.lamella` file: "predict", "train", "test"."""
+        graphs = {}
+        for mode in ("predict", "train", "test"):
+            cache = self.__dict__.get(
+                "_predict_steps" if mode == "predict" else "_steps", {}
+            )
+            for key, step in cache.items():
+                if key[0] == mode:
+                    graphs[mode] = step.graph
+        if "predict" not in graphs and self.built:
+            step = self._predict_step_for_export()
+            if step is not None:
+                graphs["predict"] = step.graph
+        return graphs
+
+    def _predict_step_for_export(self) -> _Step | None:
+        """Trace the prediction without data, when the input shape is known."""
+        shapes = self._build_shape
+        if shapes is None:
+            return None
+        flat: list[np.ndarray] = []
+
+        def leaf(shape: Any) -> str:
+            sizes = [0, *shape[1:]]
+            if any(s is None for s in sizes):
+                raise _Unknown
+            empty = np.empty(sizes, self._symbolic_dtype())
+            flat.append(self._cast_input(empty, len(flat)))
+            return "leaf"
+
+        try:
+            structure = _map_leaves(leaf, shapes)
+        except _Unknown:
+            return None
+        return self._make_step("predict", Template(structure), flat)
+
     # -- Keras's hooks for custom loops -----------------------------------------
 
     def make_train_function(self, force: bool = False) -> Any:
@@ -1085,6 +1148,10 @@ class Training:
             self._forget_steps()
 
     make_test_function = make_predict_function = make_train_function
+
+
+class _Unknown(Exception):
+    """A size of the input is not known."""
 
 
 class _FitLoop:
@@ -1351,7 +1418,15 @@ def _map_leaves(function: Callable[[Any], Any], shapes: Any) -> Any:
     return type(shapes)(_map_leaves(function, s) for s in shapes)
 
 
+def zeros_like(tensor: Any) -> Any:
+    """Return concrete zeros of a symbolic tensor's shape; unknown sizes become 2."""
+    shape = tuple(2 if s is None else s for s in tensor.shape)
+    return _core.full(shape, 0, tensor.dtype)
+
+
 def _not_traceable(model: Any, error: Exception) -> Exception:
+    if "run_eagerly" in str(error):
+        return type(error)(f"{model._who()}: {error}")
     return type(error)(
         f"{model._who()}: {error}. The model, loss and metrics are run once on symbolic "
         "tensors; code that looks at values (if, float(), NumPy) needs "
