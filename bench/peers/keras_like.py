@@ -17,7 +17,7 @@ def lamella_peer(name: str, threads: int) -> KerasLike:
     import lamella
 
     lamella.set_num_threads(threads)
-    return KerasLike(lamella, {"lamella": version("lamella")})
+    return KerasLike(lamella, {"lamella": lamella.__version__})
 
 
 def keras_peer(name: str, threads: int) -> KerasLike:

@@ -167,7 +167,9 @@ def __getattr__(name: str) -> Any:
         except ModuleNotFoundError as error:
             if error.name != f"lamella.{name}":
                 raise
-            raise AttributeError(f"module 'lamella' has no attribute {name!r}") from None
+            raise AttributeError(
+                f"module 'lamella' has no attribute {name!r}"
+            ) from None
     else:
         if name.startswith("_"):
             raise AttributeError(f"module 'lamella' has no attribute {name!r}")

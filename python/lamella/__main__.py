@@ -29,7 +29,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m lamella", description=__doc__)
     parser.add_argument(
-        "--cmakedir", "--cmake-dir", action="store_true",
+        "--cmakedir",
+        "--cmake-dir",
+        action="store_true",
         help="print the folder for CMake's find_package(lamella)",
     )
     parser.add_argument("--version", action="store_true", help="print the version")

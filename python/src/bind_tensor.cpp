@@ -1,6 +1,8 @@
 // Dim, Tensor, Variable and automatic differentiation.
 #include <pybind11/operators.h>
 
+#include <cmath>
+
 #include "convert.h"
 
 namespace lamella::python {
@@ -100,6 +102,19 @@ Tensor index(const Tensor& t, const py::object& key) {
   return gather ? ops::gather(out, gather->second, gather->first) : out;
 }
 
+/// The only element as an integer; int64 does not pass through a double.
+std::int64_t integer(const Tensor& t) {
+  const double v = t.item();
+  if (t.dtype() == DType::kInt64) return *t.data<std::int64_t>();
+  if (std::isnan(v)) throw py::value_error("cannot convert NaN to an integer");
+  // 2^63 is the first double beyond int64.
+  if (!(std::abs(v) < 9223372036854775808.0)) {
+    PyErr_SetString(PyExc_OverflowError, "the value does not fit into an integer of 64 bits");
+    throw py::error_already_set();
+  }
+  return static_cast<std::int64_t>(v);
+}
+
 py::object optional_grad(const Tensor& g) { return g.defined() ? py::cast(g) : py::none(); }
 
 std::string describe(const Tensor& t) {
@@ -154,16 +169,15 @@ void bind_tensor(py::module_& m) {
              const double v = t.item();
              if (is_floating(t.dtype())) return py::float_(v);
              if (t.dtype() == DType::kBool) return py::bool_(v != 0);
-             return py::int_(t.dtype() == DType::kInt64 ? *t.data<std::int64_t>()
-                                                        : static_cast<std::int64_t>(v));
+             return py::int_(integer(t));
            },
            "The only element as a Python number.")
       .def("__float__", &Tensor::item)
-      .def("__int__", [](const Tensor& t) { return static_cast<std::int64_t>(t.item()); })
+      .def("__int__", &integer)
       .def("__index__",
            [](const Tensor& t) {
              if (is_floating(t.dtype())) throw py::type_error("a float tensor cannot be an index");
-             return static_cast<std::int64_t>(t.item());
+             return integer(t);
            })
       .def("__bool__", [](const Tensor& t) { return t.item() != 0; })
       .def("__len__",
@@ -315,14 +329,16 @@ void bind_tensor(py::module_& m) {
                               ">");
       });
 
-  // A context manager needs an object of its own per `with`.
+  // One entry for each `with` that is open on the object.
   struct NoGrad {
-    std::unique_ptr<GradMode> mode;
+    std::vector<std::unique_ptr<GradMode>> modes;
   };
   py::class_<NoGrad>(m, "no_grad", "Context in which eager ops are not recorded.")
       .def(py::init<>())
-      .def("__enter__", [](NoGrad& n) { n.mode = std::make_unique<GradMode>(false); })
-      .def("__exit__", [](NoGrad& n, const py::args&) { n.mode.reset(); });
+      .def("__enter__", [](NoGrad& n) { n.modes.push_back(std::make_unique<GradMode>(false)); })
+      .def("__exit__", [](NoGrad& n, const py::args&) {
+        if (!n.modes.empty()) n.modes.pop_back();
+      });
   m.def("is_grad_enabled", &grad_enabled);
   m.def(
       "gradients",

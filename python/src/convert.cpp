@@ -102,7 +102,9 @@ std::optional<Tensor> scalar(py::handle x, const Tensor* like) {
       if (t == DType::kInt64 || v > INT32_MAX || v < INT32_MIN)
         return Tensor::copy_of(&wide, 1, Shape{}, DType::kInt64);
     }
-    return Tensor::scalar(PyLong_AsDouble(p), t);
+    const double v = PyLong_AsDouble(p);
+    if (v == -1 && PyErr_Occurred() != nullptr) throw py::error_already_set();
+    return Tensor::scalar(v, t);
   }
   if (PyFloat_Check(p)) {
     const DType t = like != nullptr && is_floating(other) ? other : DType::kFloat32;
@@ -138,7 +140,12 @@ Tensor as_tensor(py::handle x, const Tensor* like) {
     py::array a = numpy_module().attr("asarray")(x);
     Tensor t = from_numpy(a, py::bool_(true));
     if (t.dtype() == DType::kFloat64) t = ops::cast(t, DType::kFloat32);
-    if (t.dtype() == DType::kInt64) t = ops::cast(t, DType::kInt32);
+    if (t.dtype() == DType::kInt64) {
+      const std::int64_t* v = t.data<std::int64_t>();
+      const bool narrow = std::all_of(
+          v, v + t.size(), [](std::int64_t n) { return n >= INT32_MIN && n <= INT32_MAX; });
+      if (narrow) t = ops::cast(t, DType::kInt32);
+    }
     return t;
   }
   if (py::hasattr(x, "__array__")) {

@@ -205,8 +205,7 @@ const std::vector<UnaryCase>& unary_cases() {
       {"floor", UnaryOp::kFloor, -10, 10, 0, 0, [](L x, L, L) { return std::floor(x); }},
       {"ceil", UnaryOp::kCeil, -10, 10, 0, 0, [](L x, L, L) { return std::ceil(x); }},
       {"round", UnaryOp::kRound, -10, 10, 0, 0, [](L x, L, L) { return std::nearbyint(x); }},
-      {"sigmoid", UnaryOp::kSigmoid, -100, 40, 2.6, 2.6,
-       [](L x, L, L) { return sigmoid_of(x); }},
+      {"sigmoid", UnaryOp::kSigmoid, -100, 40, 2.6, 2.6, [](L x, L, L) { return sigmoid_of(x); }},
       {"softplus", UnaryOp::kSoftplus, -80, 80, 2.1, 2.1,
        [](L x, L, L) { return x > 100 ? x : std::log1p(std::exp(x)); }},
       {"relu", UnaryOp::kRelu, -10, 10, 0, 0,
@@ -232,9 +231,7 @@ const std::vector<UnaryCase>& unary_cases() {
       {"softsign", UnaryOp::kSoftsign, -10, 10, 1.6, 1.6,
        [](L x, L, L) { return x / (1 + std::fabs(x)); }},
       {"hard_sigmoid", UnaryOp::kHardSigmoid, -5, 5, -1, -1,
-       [](L x, L, L) {
-         return std::isnan(x) ? x : std::clamp(x / 6 + 0.5L, L(0), L(1));
-       }},
+       [](L x, L, L) { return std::isnan(x) ? x : std::clamp(x / 6 + 0.5L, L(0), L(1)); }},
       {"hard_silu", UnaryOp::kHardSilu, -5, 5, -6, -6,
        [](L x, L, L) { return x * std::clamp(x / 6 + 0.5L, L(0), L(1)); }, false},
       {"clip", UnaryOp::kClip, -10, 10, 0, 0,
@@ -267,7 +264,8 @@ TYPED_TEST(KernelsFloat, UnaryAgainstReference) {
       const long double want = c.reference(x[i], a, b);
       double e = 0;
       if (bound < 0 && !std::isnan(want) && !std::isinf(want)) {
-        e = static_cast<double>(std::fabs(y[i] - want)) / kEps<T> / std::max(1.0, std::fabs(double(want)));
+        e = static_cast<double>(std::fabs(y[i] - want)) / kEps<T> /
+            std::max(1.0, std::fabs(double(want)));
       } else {
         e = ulps(y[i], want);
       }
@@ -403,15 +401,15 @@ long double binary_reference(BinaryOp op, T xt, T yt) {
 template <class T>
 std::vector<BinaryOp> arithmetic() {
   if constexpr (std::is_floating_point_v<T>) {
-    return {BinaryOp::kAdd,      BinaryOp::kSub,         BinaryOp::kMul,
-            BinaryOp::kMaximum,  BinaryOp::kMinimum,     BinaryOp::kPow,
-            BinaryOp::kFloorDiv, BinaryOp::kMod,         BinaryOp::kSquaredDifference,
-            BinaryOp::kDiv,      BinaryOp::kAtan2,       BinaryOp::kReluGrad,
+    return {BinaryOp::kAdd,         BinaryOp::kSub,     BinaryOp::kMul,
+            BinaryOp::kMaximum,     BinaryOp::kMinimum, BinaryOp::kPow,
+            BinaryOp::kFloorDiv,    BinaryOp::kMod,     BinaryOp::kSquaredDifference,
+            BinaryOp::kDiv,         BinaryOp::kAtan2,   BinaryOp::kReluGrad,
             BinaryOp::kSigmoidGrad, BinaryOp::kTanhGrad};
   } else {
-    return {BinaryOp::kAdd,     BinaryOp::kSub,     BinaryOp::kMul,
-            BinaryOp::kMaximum, BinaryOp::kMinimum, BinaryOp::kPow,
-            BinaryOp::kFloorDiv, BinaryOp::kMod,    BinaryOp::kSquaredDifference};
+    return {BinaryOp::kAdd,      BinaryOp::kSub,     BinaryOp::kMul,
+            BinaryOp::kMaximum,  BinaryOp::kMinimum, BinaryOp::kPow,
+            BinaryOp::kFloorDiv, BinaryOp::kMod,     BinaryOp::kSquaredDifference};
   }
 }
 
@@ -620,7 +618,7 @@ TYPED_TEST(KernelsNumber, Select) {
 }
 
 TEST(Kernels, Cast) {
-  const std::vector<double> values = {0,    1,     -1,   2.9,   -2.9,  1e10, -1e10,
+  const std::vector<double> values = {0,    1,     -1,   2.9,  -2.9,  1e10, -1e10,
                                       1e30, -1e30, kNan, kInf, -kInf, 0.5,  300};
   std::vector<float> f(values.begin(), values.end());
   const auto n = static_cast<int64_t>(f.size());
@@ -628,8 +626,8 @@ TEST(Kernels, Cast) {
   table().cast({DType::kFloat32, DType::kInt32, f.data(), i32.data(), n}, exec());
   constexpr int32_t kMax = std::numeric_limits<int32_t>::max();
   constexpr int32_t kMin = std::numeric_limits<int32_t>::min();
-  EXPECT_EQ(i32, (std::vector<int32_t>{0, 1, -1, 2, -2, kMax, kMin, kMax, kMin, 0, kMax, kMin, 0,
-                                       300}));
+  EXPECT_EQ(i32,
+            (std::vector<int32_t>{0, 1, -1, 2, -2, kMax, kMin, kMax, kMin, 0, kMax, kMin, 0, 300}));
   std::vector<int64_t> i64(f.size());
   table().cast({DType::kFloat64, DType::kInt64, values.data(), i64.data(), n}, exec());
   EXPECT_EQ(i64[5], 10000000000);
@@ -679,14 +677,16 @@ TYPED_TEST(KernelsFloat, FusedEqualsSeparate) {
   using T = TypeParam;
   std::mt19937 engine(3);
   const auto pick = [&](int n) { return static_cast<int>(engine() % static_cast<unsigned>(n)); };
-  const UnaryOp unaries[] = {UnaryOp::kNeg,  UnaryOp::kTanh,    UnaryOp::kSigmoid, UnaryOp::kRelu,
-                             UnaryOp::kExp,  UnaryOp::kSquare,  UnaryOp::kClip,    UnaryOp::kGelu,
+  const UnaryOp unaries[] = {UnaryOp::kNeg,  UnaryOp::kTanh,     UnaryOp::kSigmoid, UnaryOp::kRelu,
+                             UnaryOp::kExp,  UnaryOp::kSquare,   UnaryOp::kClip,    UnaryOp::kGelu,
                              UnaryOp::kSilu, UnaryOp::kSoftplus, UnaryOp::kElu};
-  const BinaryOp binaries[] = {BinaryOp::kAdd,     BinaryOp::kSub,         BinaryOp::kMul,
-                               BinaryOp::kMaximum, BinaryOp::kReluGrad,    BinaryOp::kSigmoidGrad,
+  const BinaryOp binaries[] = {BinaryOp::kAdd,      BinaryOp::kSub,
+                               BinaryOp::kMul,      BinaryOp::kMaximum,
+                               BinaryOp::kReluGrad, BinaryOp::kSigmoidGrad,
                                BinaryOp::kTanhGrad, BinaryOp::kSquaredDifference};
   const std::vector<std::pair<int64_t, int64_t>> shapes = {
-      {1, 1}, {1, 31}, {1, 700}, {3, 5}, {200, 10}, {9, 512}, {5, 513}, {3, 2000}, {1, 0}, {700, 130}};
+      {1, 1},   {1, 31},  {1, 700},  {3, 5}, {200, 10},
+      {9, 512}, {5, 513}, {3, 2000}, {1, 0}, {700, 130}};
   for (int trial = 0; trial < 120; ++trial) {
     const auto [rows, cols] = shapes[static_cast<std::size_t>(trial) % shapes.size()];
     const int64_t n = rows * cols;
@@ -746,8 +746,8 @@ TYPED_TEST(KernelsFloat, FusedEqualsSeparate) {
     }
     args.n_outputs = 1 + pick(kMaxFusedOutputs);
     for (int k = 0; k < args.n_outputs; ++k) {
-      args.out_value[k] = static_cast<std::int16_t>(
-          k == 0 ? args.n_inputs + args.n_instr - 1 : pick(args.n_inputs + args.n_instr));
+      args.out_value[k] = static_cast<std::int16_t>(k == 0 ? args.n_inputs + args.n_instr - 1
+                                                           : pick(args.n_inputs + args.n_instr));
     }
     const bool in_place = pick(2) == 0;
     for (const int threads : {1, 3}) {
@@ -769,8 +769,8 @@ TYPED_TEST(KernelsFloat, FusedEqualsSeparate) {
       if (over) args.outputs[0] = in_copies[0].data();
       table().fused(args, exec(threads));
       for (int k = 0; k < args.n_outputs; ++k) {
-        const auto got = k == 0 && over ? in_copies[0].vector()
-                                        : outs[static_cast<std::size_t>(k)].vector();
+        const auto got =
+            k == 0 && over ? in_copies[0].vector() : outs[static_cast<std::size_t>(k)].vector();
         ASSERT_TRUE(same_bits(got, values[static_cast<std::size_t>(args.out_value[k])]))
             << "trial " << trial << " output " << k << " threads " << threads;
         ASSERT_TRUE(outs[static_cast<std::size_t>(k)].intact());
@@ -822,14 +822,14 @@ template <class U>
 void check_copies() {
   for (const int64_t a : {1, 2, 7, 16, 33, 100}) {
     for (const int64_t b : {1, 3, 8, 17, 64, 129}) {
-      check_copy<U>({b, a}, {1, b}, {a, 1}, 0, 0, a * b, a * b);                      // transpose
+      check_copy<U>({b, a}, {1, b}, {a, 1}, 0, 0, a * b, a * b);  // transpose
       check_copy<U>({a, b}, {b, 1}, {1, a}, 0, 0, a * b, a * b);  // the same, other axis order
-      check_copy<U>({a, b}, {b, 1}, {b + 3, 1}, 0, 2, a * b, a * (b + 3));            // pad
-      check_copy<U>({a, b}, {2 * b, 2}, {b, 1}, 1, 0, 2 * a * b + 2, a * b);          // step slice
-      check_copy<U>({a, b}, {b, -1}, {b, 1}, b - 1, 0, a * b, a * b);                 // flip
+      check_copy<U>({a, b}, {b, 1}, {b + 3, 1}, 0, 2, a * b, a * (b + 3));    // pad
+      check_copy<U>({a, b}, {2 * b, 2}, {b, 1}, 1, 0, 2 * a * b + 2, a * b);  // step slice
+      check_copy<U>({a, b}, {b, -1}, {b, 1}, b - 1, 0, a * b, a * b);         // flip
       check_copy<U>({a, b}, {b, 1}, {b, -1}, 0, b - 1, a * b, a * b);
-      check_copy<U>({a, b}, {0, 1}, {b, 1}, 0, 0, b, a * b);                          // broadcast
-      check_copy<U>({a, b}, {1, 0}, {b, 1}, 0, 0, a, a * b);                          // repeat
+      check_copy<U>({a, b}, {0, 1}, {b, 1}, 0, 0, b, a * b);  // broadcast
+      check_copy<U>({a, b}, {1, 0}, {b, 1}, 0, 0, a, a * b);  // repeat
       check_copy<U>({3, a, b}, {a * b, 1, a}, {a * b, b, 1}, 0, 0, 3 * a * b, 3 * a * b);
       check_copy<U>({b, 3, a}, {a, a * b, 1}, {3 * a, a, 1}, 0, 0, 3 * a * b, 3 * a * b);
     }
@@ -857,9 +857,8 @@ TYPED_TEST(KernelsNumber, GatherScatterOneHot) {
     const auto row = [&](std::size_t j) { return (index[j] + axis) % axis; };
     const auto gathered = same_for_threads([&](const Exec& e) {
       Buffer<T> y(outer * n * inner, 1);
-      table().gather({sizeof(T), DType::kInt32, x.data(), index.data(), y.data(), outer, axis,
-                      inner, n},
-                     e);
+      table().gather(
+          {sizeof(T), DType::kInt32, x.data(), index.data(), y.data(), outer, axis, inner, n}, e);
       EXPECT_TRUE(y.intact());
       return y.vector();
     });
@@ -918,9 +917,9 @@ TEST(Kernels, Feed) {
   for (std::size_t i = 0; i < images.size(); ++i) images[i] = static_cast<uint8_t>(i);
   const std::vector<int64_t> index = {9, 0, 3};
   std::vector<float> batch(3 * 17);
-  table().feed({DType::kUint8, DType::kFloat32, images.data(), batch.data(), index.data(), 0, 3, 17,
-                20},
-               exec());
+  table().feed(
+      {DType::kUint8, DType::kFloat32, images.data(), batch.data(), index.data(), 0, 3, 17, 20},
+      exec());
   for (int64_t i = 0; i < 3; ++i) {
     for (int64_t k = 0; k < 17; ++k) {
       ASSERT_EQ(batch[std::size_t(i * 17 + k)],
@@ -930,7 +929,8 @@ TEST(Kernels, Feed) {
   std::vector<double> data = uniform<double>(60, 0, 1);
   table().feed({DType::kFloat64, DType::kFloat32, data.data(), batch.data(), nullptr, 4, 3, 5, 40},
                exec());
-  for (int64_t i = 0; i < 15; ++i) ASSERT_EQ(batch[std::size_t(i)], float(data[std::size_t(20 + i)]));
+  for (int64_t i = 0; i < 15; ++i)
+    ASSERT_EQ(batch[std::size_t(i)], float(data[std::size_t(20 + i)]));
   std::vector<double> same(15);
   table().feed({DType::kFloat64, DType::kFloat64, data.data(), same.data(), nullptr, 4, 3, 5, 40},
                exec());
@@ -1044,7 +1044,8 @@ TYPED_TEST(KernelsFloat, ReduceSpecialValues) {
     for (const int64_t at : {0, 17, 39}) {
       std::vector<T> x = uniform<T>(40 * inner, -2, 2);
       x[std::size_t(at * inner)] = nan;
-      for (const ReduceOp op : {ReduceOp::kMax, ReduceOp::kMin, ReduceOp::kSum, ReduceOp::kLogSumExp}) {
+      for (const ReduceOp op :
+           {ReduceOp::kMax, ReduceOp::kMin, ReduceOp::kSum, ReduceOp::kLogSumExp}) {
         const auto y = reduce<T, T>(op, x, 1, 40, inner, exec());
         EXPECT_TRUE(std::isnan(y[0])) << int(op) << " inner " << inner << " at " << at;
         for (int64_t i = 1; i < inner; ++i) EXPECT_FALSE(std::isnan(y[std::size_t(i)]));
@@ -1072,8 +1073,8 @@ TEST(Kernels, LongFloatSum) {
   const std::vector<float> x = uniform<float>(3000000, 0, 1);
   double want = 0;
   for (const float v : x) want += v;
-  const auto y =
-      same_for_threads([&](const Exec& e) { return reduce<float, float>(ReduceOp::kSum, x, 1, 3000000, 1, e); });
+  const auto y = same_for_threads(
+      [&](const Exec& e) { return reduce<float, float>(ReduceOp::kSum, x, 1, 3000000, 1, e); });
   EXPECT_NEAR(y[0], want, want * 2e-7);
   const auto columns = same_for_threads(
       [&](const Exec& e) { return reduce<float, float>(ReduceOp::kSum, x, 1, 1000000, 3, e); });
@@ -1086,9 +1087,8 @@ TYPED_TEST(KernelsNumber, ArgMax) {
     for (const int64_t n : {1, 9, 64, 100, 1000}) {
       std::vector<T> x = uniform<T>(3 * n * inner, -50, 50, 9);
       for (T& v : x) v = std::trunc(v);
-      const auto top = same_for_threads([&](const Exec& e) {
-        return reduce<T, int32_t>(ReduceOp::kArgMax, x, 3, n, inner, e);
-      });
+      const auto top = same_for_threads(
+          [&](const Exec& e) { return reduce<T, int32_t>(ReduceOp::kArgMax, x, 3, n, inner, e); });
       const auto low = reduce<T, int32_t>(ReduceOp::kArgMin, x, 3, n, inner, exec());
       for (int64_t o = 0; o < 3; ++o) {
         for (int64_t i = 0; i < inner; ++i) {
@@ -1178,7 +1178,9 @@ TYPED_TEST(KernelsFloat, Softmax) {
     std::vector<T> t = uniform<T>(rows * cols, 0, 2 / double(cols), 3);
     std::vector<L> soft, log_soft, dx, dx_log, loss;
     for (int64_t r = 0; r < rows; ++r) {
-      const auto at = [&](const std::vector<T>& v, int64_t c) { return L(v[std::size_t(r * cols + c)]); };
+      const auto at = [&](const std::vector<T>& v, int64_t c) {
+        return L(v[std::size_t(r * cols + c)]);
+      };
       L s = 0, sum_g = 0, dot = 0, l = 0;
       for (int64_t c = 0; c < cols; ++c) s += std::exp(at(z, c));
       for (int64_t c = 0; c < cols; ++c) {
@@ -1257,7 +1259,8 @@ TYPED_TEST(KernelsFloat, BatchNorm) {
   struct Shape {
     int64_t rows, c;
   };
-  for (const Shape s : {Shape{1, 5}, {32, 1}, {33, 3}, {100, 16}, {9000, 7}, {300, 70}, {64, 1100}}) {
+  for (const Shape s :
+       {Shape{1, 5}, {32, 1}, {33, 3}, {100, 16}, {9000, 7}, {300, 70}, {64, 1100}}) {
     const int64_t n = s.rows * s.c;
     std::vector<T> x = uniform<T>(n, 90, 100, 1);  // far from zero: no cancellation
     const std::vector<T> dy = uniform<T>(n, -1, 1, 2);
@@ -1265,9 +1268,12 @@ TYPED_TEST(KernelsFloat, BatchNorm) {
     const std::vector<T> beta = uniform<T>(s.c, -1, 1, 4);
     const double eps = 1e-3;
     for (const bool affine : {true, false}) {
-      std::vector<L> mean(std::size_t(s.c)), var(mean), y(static_cast<std::size_t>(n)), dx(y), dg(mean), db(mean);
+      std::vector<L> mean(std::size_t(s.c)), var(mean), y(static_cast<std::size_t>(n)), dx(y),
+          dg(mean), db(mean);
       for (int64_t i = 0; i < s.c; ++i) {
-        const auto col = [&](const std::vector<T>& v, int64_t r) { return L(v[std::size_t(r * s.c + i)]); };
+        const auto col = [&](const std::vector<T>& v, int64_t r) {
+          return L(v[std::size_t(r * s.c + i)]);
+        };
         L m = 0, v = 0, sg = 0, sgx = 0;
         for (int64_t r = 0; r < s.rows; ++r) m += col(x, r);
         m /= L(s.rows);
@@ -1293,9 +1299,17 @@ TYPED_TEST(KernelsFloat, BatchNorm) {
       std::vector<T> got_mean, got_var, got_dg, got_db;
       const auto got_y = same_for_threads([&](const Exec& e) {
         Buffer<T> out(n, 1), m(s.c, 1), v(s.c, 1);
-        BatchNormArgs args{dtype_of<T>,  x.data(),  affine ? gamma.data() : nullptr,
-                           affine ? beta.data() : nullptr, out.data(), m.data(), v.data(), s.rows,
-                           s.c,          eps,       nullptr};
+        BatchNormArgs args{dtype_of<T>,
+                           x.data(),
+                           affine ? gamma.data() : nullptr,
+                           affine ? beta.data() : nullptr,
+                           out.data(),
+                           m.data(),
+                           v.data(),
+                           s.rows,
+                           s.c,
+                           eps,
+                           nullptr};
         std::vector<double> workspace(table().batch_norm_workspace(args) / 8 + 8, kNan);
         args.workspace = workspace.data();
         table().batch_norm(args, e);
@@ -1310,10 +1324,19 @@ TYPED_TEST(KernelsFloat, BatchNorm) {
       close(got_y, y, tolerance, "batch_norm");
       const auto got_dx = same_for_threads([&](const Exec& e) {
         Buffer<T> out(n, 1), g(s.c, 1), b(s.c, 1);
-        BatchNormGradArgs args{dtype_of<T>, x.data(), affine ? gamma.data() : nullptr,
-                               got_mean.data(), got_var.data(), dy.data(), out.data(),
-                               affine ? g.data() : nullptr, affine ? b.data() : nullptr, s.rows,
-                               s.c, eps, nullptr};
+        BatchNormGradArgs args{dtype_of<T>,
+                               x.data(),
+                               affine ? gamma.data() : nullptr,
+                               got_mean.data(),
+                               got_var.data(),
+                               dy.data(),
+                               out.data(),
+                               affine ? g.data() : nullptr,
+                               affine ? b.data() : nullptr,
+                               s.rows,
+                               s.c,
+                               eps,
+                               nullptr};
         std::vector<double> workspace(table().batch_norm_grad_workspace(args) / 8 + 8, kNan);
         args.workspace = workspace.data();
         table().batch_norm_grad(args, e);
@@ -1346,7 +1369,9 @@ TYPED_TEST(KernelsFloat, LayerNorm) {
     for (const bool affine : {true, false}) {
       std::vector<L> y, dx, dg(std::size_t(c), 0), db(std::size_t(c), 0);
       for (int64_t r = 0; r < rows; ++r) {
-        const auto at = [&](const std::vector<T>& v, int64_t i) { return L(v[std::size_t(r * c + i)]); };
+        const auto at = [&](const std::vector<T>& v, int64_t i) {
+          return L(v[std::size_t(r * c + i)]);
+        };
         const auto ga = [&](int64_t i) { return affine ? L(gamma[std::size_t(i)]) : L(1); };
         L m = 0, v = 0, s = 0, sx = 0;
         for (int64_t i = 0; i < c; ++i) m += at(x, i);
@@ -1370,10 +1395,10 @@ TYPED_TEST(KernelsFloat, LayerNorm) {
       std::vector<T> mean, var, got_dg, got_db;
       const auto got = same_for_threads([&](const Exec& e) {
         Buffer<T> out(n, 1), m(rows, 1), v(rows, 1);
-        table().layer_norm({dtype_of<T>, x.data(), affine ? gamma.data() : nullptr,
-                            affine ? beta.data() : nullptr, out.data(), m.data(), v.data(), rows, c,
-                            eps},
-                           e);
+        table().layer_norm(
+            {dtype_of<T>, x.data(), affine ? gamma.data() : nullptr, affine ? beta.data() : nullptr,
+             out.data(), m.data(), v.data(), rows, c, eps},
+            e);
         EXPECT_TRUE(out.intact() && m.intact() && v.intact());
         mean = m.vector();
         var = v.vector();
@@ -1382,9 +1407,19 @@ TYPED_TEST(KernelsFloat, LayerNorm) {
       close(got, y, 40 * kEps<T>, "layer_norm");
       const auto got_dx = same_for_threads([&](const Exec& e) {
         Buffer<T> out(n, 1), g(c, 1), b(c, 1);
-        LayerNormGradArgs args{dtype_of<T>, x.data(), affine ? gamma.data() : nullptr, mean.data(),
-                               var.data(), dy.data(), out.data(), affine ? g.data() : nullptr,
-                               affine ? b.data() : nullptr, rows, c, eps, nullptr};
+        LayerNormGradArgs args{dtype_of<T>,
+                               x.data(),
+                               affine ? gamma.data() : nullptr,
+                               mean.data(),
+                               var.data(),
+                               dy.data(),
+                               out.data(),
+                               affine ? g.data() : nullptr,
+                               affine ? b.data() : nullptr,
+                               rows,
+                               c,
+                               eps,
+                               nullptr};
         std::vector<double> workspace(table().layer_norm_grad_workspace(args) / 8 + 8, kNan);
         args.workspace = workspace.data();
         table().layer_norm_grad(args, e);
@@ -1451,7 +1486,8 @@ TYPED_TEST(KernelsFloat, RandomMoments) {
     var /= double(n);
     EXPECT_NEAR(mean, c.mean, 5 * std::sqrt(c.var / double(n)));
     EXPECT_NEAR(var, c.var, 0.01 * c.var);
-    EXPECT_LT(std::fabs(lag / double(n) / var), 5 / std::sqrt(double(n)));  // the pair of Box-Muller
+    EXPECT_LT(std::fabs(lag / double(n) / var),
+              5 / std::sqrt(double(n)));  // the pair of Box-Muller
     // an element does not depend on how many are drawn
     for (const int64_t m : {1, 15, 16, 17, 49, 64, 65, 1000}) {
       const auto part = random<T>(c.kind, m, c.a, c.b, exec());
@@ -1567,7 +1603,9 @@ TYPED_TEST(KernelsFloat, Optimizers) {
         const auto run = [&](const Exec& e) {
           Buffer<T> p(uniform<T>(n, -1, 1, 1), 1);
           std::vector<Buffer<T>> s;
-          for (int k = 0; k < 3; ++k) s.emplace_back(std::vector<T>(size, c.kind == OptimizerKind::kAdagrad ? T(0.1) : T(0)), k);
+          for (int k = 0; k < 3; ++k)
+            s.emplace_back(std::vector<T>(size, c.kind == OptimizerKind::kAdagrad ? T(0.1) : T(0)),
+                           k);
           float u_product = 1;
           for (int64_t step = 0; step < 3; ++step) {
             const std::vector<T> g = uniform<T>(n, -2, 2, unsigned(step) + 5);
@@ -1670,7 +1708,8 @@ TYPED_TEST(KernelsFloat, Optimizers) {
                 u_product *= u;
                 s[0] += (g - s[0]) * (1 - b1);
                 s[1] += (g * g - s[1]) * (1 - b2);
-                const double m_hat = u1 * s[0] / (1 - u_product * u1) + (1 - u) * g / (1 - u_product);
+                const double m_hat =
+                    u1 * s[0] / (1 - u_product * u1) + (1 - u) * g / (1 - u_product);
                 p -= rate * m_hat / (std::sqrt(s[1] / (1 - std::pow(b2, t))) + eps);
                 break;
               }
@@ -1679,7 +1718,8 @@ TYPED_TEST(KernelsFloat, Optimizers) {
           want.push_back(p);
         }
         const bool cancels = c.kind == OptimizerKind::kRmsprop && c.slots == 3;
-        close(got, want, c.kind == OptimizerKind::kNadam ? 1e-6 : (cancels ? 40 : 6) * kEps<T>, c.name);
+        close(got, want, c.kind == OptimizerKind::kNadam ? 1e-6 : (cancels ? 40 : 6) * kEps<T>,
+              c.name);
       }
     }
   }

@@ -82,7 +82,8 @@ def test_own_layer_of_sublayers_sees_training():
     model = keras.Sequential([block, L.Dense(1)])
     model.compile("sgd", "mse")
     model.fit(X, Y, verbose=0)
-    assert block.seen is True and block.norm.moving_mean.numpy().any()
+    assert block.seen is True
+    assert block.norm.moving_mean.numpy().any()
     a, b = model.predict(X, verbose=0), model.predict(X, verbose=0)
     np.testing.assert_array_equal(a, b)
     assert not np.array_equal(
@@ -197,7 +198,8 @@ def test_own_model_with_dict_input_and_two_outputs():
     history = model.fit(data, {"a": Y, "b": X[:, :2]}, epochs=2, verbose=0)
     assert list(history.history) == ["a_loss", "a_mae", "b_loss", "loss"]
     result = model.predict(data, verbose=0)
-    assert set(result) == {"a", "b"} and result["b"].shape == (40, 2)
+    assert set(result) == {"a", "b"}
+    assert result["b"].shape == (40, 2)
 
 
 def test_own_train_step_runs_eagerly():
@@ -219,13 +221,15 @@ def test_own_train_step_runs_eagerly():
     model.compile(keras.optimizers.Adam(0.02))
     history = model.fit(X, Y, epochs=10, verbose=0)
     losses = history.history["my_loss"]
-    assert list(history.history) == ["my_loss"] and losses[-1] < losses[0]
+    assert list(history.history) == ["my_loss"]
+    assert losses[-1] < losses[0]
 
 
 def test_own_compute_loss_is_traced():
     class Own(Net):
-        def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None,
-                         training=True):
+        def compute_loss(
+            self, x=None, y=None, y_pred=None, sample_weight=None, training=True
+        ):
             return ops.mean(ops.abs(y - y_pred)) + 1.0
 
     model = Own()
@@ -285,8 +289,10 @@ def test_own_regularizer_and_constraint():
             return ops.clip(w, -0.1, 0.1)
 
     model = keras.Sequential(
-        [keras.Input((4,)), L.Dense(1, kernel_regularizer=Sum(),
-                                    kernel_constraint=Clip())]
+        [
+            keras.Input((4,)),
+            L.Dense(1, kernel_regularizer=Sum(), kernel_constraint=Clip()),
+        ]
     )
     model.compile(keras.optimizers.SGD(0.1), "mse")
     model.fit(X, Y, epochs=3, verbose=0)

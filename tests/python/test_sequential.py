@@ -27,7 +27,8 @@ def test_list_and_add_make_the_same_model():
     b.add(L.Dense(3, activation="relu"))
     b.add(L.Dense(2))
     assert a.count_params() == b.count_params() == 23
-    assert a.input_shape == (None, 4) and a.output_shape == (None, 2)
+    assert a.input_shape == (None, 4)
+    assert a.output_shape == (None, 2)
     b.set_weights(a.get_weights())
     np.testing.assert_array_equal(
         a.predict(data(), verbose=0), b.predict(data(), verbose=0)
@@ -44,7 +45,8 @@ def test_list_and_add_make_the_same_model():
 )
 def test_input_arguments_of_the_first_layer_build_the_model(first):
     model = keras.Sequential([L.Dense(3, **first), L.Dense(2)])
-    assert model.built and model.input_shape == (None, 4)
+    assert model.built
+    assert model.input_shape == (None, 4)
     assert [v.path for v in model.weights] == [
         "sequential/dense/kernel",
         "sequential/dense/bias",
@@ -55,9 +57,11 @@ def test_input_arguments_of_the_first_layer_build_the_model(first):
 
 def test_without_a_shape_the_first_data_build_the_model():
     model = keras.Sequential([L.Dense(3), L.Dense(2)])
-    assert not model.built and model.weights == []
+    assert not model.built
+    assert model.weights == []
     assert model.predict(data(), verbose=0).shape == (12, 2)
-    assert model.built and model.count_params() == 23
+    assert model.built
+    assert model.count_params() == 23
     assert model.input_shape == (None, 4)
     model = keras.Sequential([L.Dense(3), L.Dense(2)])
     model.build((None, 5))
@@ -71,7 +75,8 @@ def test_evaluate_works_before_fit():
     model = keras.Sequential([L.Dense(1)])
     model.compile("sgd", "mse", metrics=["mae"])
     values = model.evaluate(data(), data()[:, :1], verbose=0)
-    assert len(values) == 2 and all(np.isfinite(values))
+    assert len(values) == 2
+    assert all(np.isfinite(values))
 
 
 def test_add_and_pop_after_building_keep_the_weights():
@@ -169,7 +174,7 @@ def test_float64_models_compute_in_float64():
     np.testing.assert_allclose(y.numpy(), x @ model.get_weights()[0], rtol=1e-14)
 
 
-# -- configuration -------------------------------------------------------------------
+# -- configuration ----------------------------------------------------------
 
 
 def test_config_round_trip():
@@ -196,7 +201,7 @@ def test_config_round_trip():
     ]
 
 
-# -- functional models --------------------------------------------------------------------
+# -- functional models ------------------------------------------------------
 
 
 def functional():
@@ -223,8 +228,12 @@ def test_functional_model_with_two_outputs_names_its_losses():
     x = keras.Input((4,))
     h = L.Dense(6, "tanh")(x)
     model = keras.Model(x, [L.Dense(1, name="p")(h), L.Dense(2, name="q")(h)])
-    model.compile("sgd", {"p": "mse", "q": "mae"}, loss_weights={"p": 1.0, "q": 0.5},
-                  metrics={"q": ["mse"]})
+    model.compile(
+        "sgd",
+        {"p": "mse", "q": "mae"},
+        loss_weights={"p": 1.0, "q": 0.5},
+        metrics={"q": ["mse"]},
+    )
     y = [data()[:, :1], data()[:, :2]]
     history = model.fit(data(), y, verbose=0)
     assert sorted(history.history) == ["loss", "p_loss", "q_loss", "q_mse"]
@@ -232,7 +241,8 @@ def test_functional_model_with_two_outputs_names_its_losses():
     total = values["p_loss"] + 0.5 * values["q_loss"]
     np.testing.assert_allclose(values["loss"], total, rtol=1e-5)
     p, q = model.predict(data(), verbose=0)
-    assert p.shape == (12, 1) and q.shape == (12, 2)
+    assert p.shape == (12, 1)
+    assert q.shape == (12, 2)
 
 
 def test_functional_model_shares_layers():
@@ -273,7 +283,7 @@ def test_part_of_a_sequential_becomes_a_model():
     assert [y.shape for y in both.predict(data(), verbose=0)] == [(12, 3), (12, 2)]
 
 
-# -- summary -------------------------------------------------------------------------------
+# -- summary ----------------------------------------------------------------
 
 
 def text_of(model, **arguments) -> str:
@@ -302,7 +312,8 @@ def test_summary_is_keras_table():
 def test_summary_goes_to_stdout(capsys):
     keras.Sequential([L.Dense(3)]).summary()
     out = capsys.readouterr().out
-    assert "0 (unbuilt)" in out and "?" in out
+    assert "0 (unbuilt)" in out
+    assert "?" in out
 
 
 def cnn(k):
@@ -312,7 +323,9 @@ def cnn(k):
             k.Input((28, 28, 1)),
             layers.Conv2D(32, 3, activation="relu"),
             layers.MaxPooling2D(),
-            layers.BatchNormalization(name="a_name_that_is_far_too_long_for_the_column"),
+            layers.BatchNormalization(
+                name="a_name_that_is_far_too_long_for_the_column"
+            ),
             layers.Flatten(),
             k.Sequential([layers.Dense(1000), layers.Dropout(0.5)], name="head"),
             layers.Dense(10),

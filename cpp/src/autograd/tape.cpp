@@ -93,6 +93,9 @@ void walk(std::span<const Tensor> roots, std::span<const Tensor> root_grads, boo
       sink(t, g);
       return;
     }
+    check<StateError>(!impl.tape->released,
+                      "backward: the tape of this result was already freed by an earlier "
+                      "backward(); pass retain_graph=True to the first call");
     Pending& p = queue[impl.tape->sequence];
     if (!p.node) {
       p.node = impl.tape;
@@ -107,9 +110,6 @@ void walk(std::span<const Tensor> roots, std::span<const Tensor> root_grads, boo
     Pending p = std::move(first->second);
     queue.erase(first);
     TapeNode& node = *p.node;
-    check<StateError>(!node.released,
-                      "backward: the tape of this result was already freed by an earlier "
-                      "backward(); pass retain_graph=True to the first call");
     if (wanted != nullptr) {
       for (std::size_t i = 0; i < p.grads.size(); ++i) {
         auto it = wanted->find({&node, static_cast<int>(i)});

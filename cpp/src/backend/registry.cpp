@@ -1,6 +1,6 @@
-// Chooses the kernels for this machine and loads them: one shared module per instruction set, in the
-// folder lamella_backends beside the library. LAMELLA_ISA forces one; LAMELLA_BACKEND_PATH names
-// another folder.
+// Chooses the kernels for this machine and loads them: one shared module per instruction set, in
+// the folder lamella_backends beside the library. LAMELLA_ISA forces one; LAMELLA_BACKEND_PATH
+// names another folder.
 #include "backend/registry.h"
 
 #include <algorithm>
@@ -16,7 +16,8 @@
 #include <cpuid.h>
 #endif
 
-#if defined(LAMELLA_STATIC_BACKEND) || (defined(LAMELLA_HAS_STATIC_BACKEND) && LAMELLA_HAS_STATIC_BACKEND)
+#if defined(LAMELLA_STATIC_BACKEND) || \
+    (defined(LAMELLA_HAS_STATIC_BACKEND) && LAMELLA_HAS_STATIC_BACKEND)
 #define LAMELLA_LINKED_BACKEND 1
 extern "C" const lamella::kernels::KernelTable* lamella_backend();
 #elif defined(_WIN32)
@@ -62,8 +63,8 @@ int x86_levels() {
     return 0;
   }
   const std::uint64_t saved = saved_state();
-  constexpr std::uint64_t kYmm = 0x6;    // SSE and AVX registers
-  constexpr std::uint64_t kZmm = 0xe6;   // those, and the three parts of AVX-512's
+  constexpr std::uint64_t kYmm = 0x6;   // SSE and AVX registers
+  constexpr std::uint64_t kZmm = 0xe6;  // those, and the three parts of AVX-512's
   if (!has(c1, bit_AVX | bit_F16C | bit_FMA | bit_MOVBE | bit_OSXSAVE) ||
       !has(b7, bit_AVX2 | bit_BMI | bit_BMI2) || !has(c_ext, kLzcnt) || (saved & kYmm) != kYmm) {
     return 1;
@@ -92,8 +93,9 @@ std::string requested_isa() {
   for (const std::string_view level : kLevels) {
     if (name == level || name == level.substr(7)) return std::string(level);
   }
-  throw Error(detail::format("LAMELLA_ISA: expected x86-64-v2, x86-64-v3, x86-64-v4, baseline or native, got '",
-                             name, "'"));
+  throw Error(detail::format(
+      "LAMELLA_ISA: expected x86-64-v2, x86-64-v3, x86-64-v4, baseline or native, got '", name,
+      "'"));
 }
 
 const KernelTable& checked(const KernelTable* table, const std::string& where) {
@@ -109,8 +111,8 @@ const KernelTable& load() {
   const KernelTable& linked = checked(lamella_backend(), "lamella");
   const std::string isa = linked.isa;
   const std::string wanted = requested_isa();
-  check(wanted.empty() || wanted == isa, "LAMELLA_ISA=", wanted, ": this build has only the kernels for ",
-        isa, " linked in");
+  check(wanted.empty() || wanted == isa, "LAMELLA_ISA=", wanted,
+        ": this build has only the kernels for ", isa, " linked in");
   const std::vector<std::string> supported = supported_isas();
   check(isa == "native" || std::find(supported.begin(), supported.end(), isa) != supported.end(),
         "lamella: the kernels linked in need ", isa, ", this machine has ", join(supported));
@@ -217,8 +219,8 @@ const KernelTable& load() {
       return open(module_path(folder, *isa));
     }
   }
-  throw Error(detail::format("lamella: no kernels for this machine in ", folder.string(), ": it has ",
-                             join(supported), ", modules found: ", join(found),
+  throw Error(detail::format("lamella: no kernels for this machine in ", folder.string(),
+                             ": it has ", join(supported), ", modules found: ", join(found),
                              ". Is the installation complete?"));
 }
 

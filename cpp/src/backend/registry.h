@@ -11,8 +11,8 @@ namespace lamella::kernels {
 
 LAMELLA_API const KernelTable& table();  // exported for the tests of the kernels
 
-/// Instruction sets from the oldest to the newest that this machine, with its operating system, runs:
-/// "x86-64-v2", "x86-64-v3", "x86-64-v4", or "native" on other processors.
+/// Instruction sets from the oldest to the newest that this machine, with its operating system,
+/// runs: "x86-64-v2", "x86-64-v3", "x86-64-v4", or "native" on other processors.
 LAMELLA_API std::vector<std::string> supported_isas();
 
 /// Instruction sets whose kernels were found beside the library (or are linked in).

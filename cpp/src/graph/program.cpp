@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <mutex>
 #include <numeric>
 #include <unordered_map>
 
@@ -20,6 +21,11 @@ std::size_t bytes_of(const Spec& s) {
   return static_cast<std::size_t>(s.shape.size()) * size_of(s.dtype);
 }
 bool computes(const Node& n) { return n.op->kind() == OpKind::kCompute; }
+void check_fault(int fault) {
+  check<Error>(fault == 0,
+               "an index is out of range: class labels must lie in [0, number of classes), embedding "
+               "ids in [0, input_dim)");
+}
 
 }  // namespace
 
@@ -372,14 +378,14 @@ void Program::run(const Poll* poll) {
       }
     }
   }
-  check<Error>(fault == 0,
-               "an index is out of range: class labels must lie in [0, number of classes), embedding "
-               "ids in [0, input_dim)");
+  check_fault(fault);
   for (std::size_t i = update_begin_; i < steps_.size(); ++i)
     steps_[i].fn(args + steps_[i].args, exec);
 }
 
 Program::Writing::Writing(const Program& program) : written_(program.written_) {
+  if (written_.empty()) return;
+  std::lock_guard lock(detail::snapshots_mutex());
   for (const auto& data : written_) {
     data->detach_snapshot();
     ++data->busy;
@@ -387,17 +393,21 @@ Program::Writing::Writing(const Program& program) : written_(program.written_) {
 }
 
 Program::Writing::~Writing() {
+  if (written_.empty()) return;
+  std::lock_guard lock(detail::snapshots_mutex());
   for (const auto& data : written_) --data->busy;
 }
 
 std::vector<Program::Timing> Program::profile(int repeats) {
   using Clock = std::chrono::steady_clock;
+  if (generation_ != detail::layout_generation()) emit();
   std::vector<Timing> out;
   for (const Step& s : steps_) out.push_back({s.node, 1e30});
   int fault = 0;
   const kernels::Exec exec{num_threads(), &fault};
   for (int r = 0; r < repeats; ++r)
     for (std::size_t i = 0; i < steps_.size(); ++i) {
+      if (i == update_begin_) check_fault(fault);
       const auto begin = Clock::now();
       steps_[i].fn(args_.data() + steps_[i].args, exec);
       const std::chrono::duration<double> t = Clock::now() - begin;

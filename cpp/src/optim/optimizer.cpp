@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <mutex>
 
 #include "lamella/ops.h"
 #include "lamella/runtime.h"
@@ -149,7 +150,9 @@ void Optimizer::apply(const std::vector<Tensor>& gradients) {
   std::vector<Tensor> keep;
   std::vector<const void*> pointers;
   auto writable = [](const Variable& v) {
-    if (v.defined()) v.data()->detach_snapshot();
+    if (!v.defined()) return;
+    std::lock_guard lock(detail::snapshots_mutex());
+    v.data()->detach_snapshot();
   };
   for (std::size_t i = 0; i < gradients.size(); ++i) {
     writable(s.variables[i]);

@@ -7,6 +7,12 @@
 #include <new>
 #include <vector>
 
+#if defined(__unix__) || defined(__APPLE__)
+#include <pthread.h>
+#endif
+
+#include "tensor/tensor_impl.h"
+
 namespace lamella::detail {
 namespace {
 
@@ -34,8 +40,27 @@ struct Pool {
   std::size_t cached = 0;
 };
 
+Pool& pool();
+
+#if defined(__unix__) || defined(__APPLE__)
+// fork() in one thread while another allocates: the child must not inherit a locked mutex.
+void before_fork() {
+  snapshots_mutex().lock();
+  pool().mutex.lock();
+}
+void after_fork() {
+  pool().mutex.unlock();
+  snapshots_mutex().unlock();
+}
+#endif
+
 Pool& pool() {
-  static auto* p = new Pool;  // never destroyed: tensors may outlive static destructors
+  static auto* p = [] {
+#if defined(__unix__) || defined(__APPLE__)
+    pthread_atfork(before_fork, after_fork, after_fork);
+#endif
+    return new Pool;  // never destroyed: tensors may outlive static destructors
+  }();
   return *p;
 }
 

@@ -71,6 +71,19 @@ int default_threads() {
 void single_threaded_child() { threads.store(1, std::memory_order_relaxed); }
 #endif
 
+/// Stores the number and sees to children of fork(); `replace` says whether over one that is there.
+void store_threads(int n, bool replace) {
+#if defined(__linux__)
+  static std::once_flag once;
+  std::call_once(once, [] { pthread_atfork(nullptr, nullptr, single_threaded_child); });
+#endif
+  int expected = 0;
+  if (replace)
+    threads.store(n, std::memory_order_relaxed);
+  else
+    threads.compare_exchange_strong(expected, n);
+}
+
 struct Generator {
   std::mutex mutex;
   std::uint64_t state = 0;
@@ -86,20 +99,14 @@ Generator& generator() {
 
 void set_num_threads(int n) {
   check(n >= 1, "set_num_threads: expected a number of threads >= 1, got ", n);
-  threads.store(n, std::memory_order_relaxed);
+  store_threads(n, true);
 }
 
 int num_threads() {
-  int n = threads.load(std::memory_order_relaxed);
+  const int n = threads.load(std::memory_order_relaxed);
   if (n > 0) [[likely]]
     return n;
-#if defined(__linux__)
-  static std::once_flag once;
-  std::call_once(once, [] { pthread_atfork(nullptr, nullptr, single_threaded_child); });
-#endif
-  n = default_threads();
-  int expected = 0;
-  threads.compare_exchange_strong(expected, n);
+  store_threads(default_threads(), false);
   return threads.load(std::memory_order_relaxed);
 }
 

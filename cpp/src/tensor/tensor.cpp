@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <mutex>
 #include <new>
 
 #include "backend/kernels.h"
@@ -125,7 +126,10 @@ double Tensor::item() const {
 
 std::shared_ptr<void> Tensor::share_storage() const {
   raw();
-  impl_->storage->own();
+  {
+    std::lock_guard lock(detail::snapshots_mutex());
+    impl_->storage->own();
+  }
   return impl_->storage;
 }
 

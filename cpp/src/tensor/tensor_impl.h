@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <string>
 
 #include "lamella/tensor.h"
@@ -22,7 +23,7 @@ struct Storage {
   bool borrowed = false;  // a variable's elements, which the variable may move or change later
   std::shared_ptr<void> owner;
 
-  /// Ends a loan: the elements are copied to memory of its own.
+  /// Ends a loan: the elements are copied to memory of its own. Needs snapshots_mutex().
   void own();
 };
 
@@ -70,11 +71,14 @@ struct VariableData {
   std::size_t nbytes() const {
     return static_cast<std::size_t>(spec.shape.size()) * size_of(spec.dtype);
   }
-  /// Gives a snapshot that is still alive its own copy; call before writing.
+  /// Gives a snapshot that is still alive its own copy; call before writing, holding snapshots_mutex().
   void detach_snapshot();
   /// Moves the elements to another block.
   void rehome(std::shared_ptr<Storage> block, std::size_t new_offset);
 };
+
+/// Guards snapshots, loans and `busy` of all variables: one thread may train while others read.
+std::mutex& snapshots_mutex();
 
 /// Counts re-homings; a Program re-binds its addresses when it changed.
 std::uint64_t layout_generation();

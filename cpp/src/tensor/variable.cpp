@@ -1,5 +1,6 @@
 #include <atomic>
 #include <cstring>
+#include <mutex>
 
 #include "autograd/tape.h"
 #include "graph/graph_data.h"
@@ -32,7 +33,13 @@ void VariableData::detach_snapshot() {
   snapshot.reset();
 }
 
+std::mutex& snapshots_mutex() {
+  static auto* mutex = new std::mutex;  // never destroyed, as the pool
+  return *mutex;
+}
+
 void VariableData::rehome(std::shared_ptr<Storage> block, std::size_t new_offset) {
+  std::lock_guard lock(snapshots_mutex());
   detach_snapshot();
   std::memcpy(static_cast<char*>(block->data) + new_offset, raw(), nbytes());
   home = std::move(block);
@@ -71,6 +78,7 @@ void Variable::set_trainable(bool on) { get(data_).trainable = on; }
 Tensor Variable::value() const {
   VariableData& v = get(data_);
   if (const GraphPtr& graph = current_graph()) return symbol(graph, graph->current(*this));
+  std::unique_lock lock(detail::snapshots_mutex());
   std::shared_ptr<Storage> s = v.busy > 0 ? nullptr : v.snapshot.lock();
   if (!s) {
     if (v.busy > 0) {  // being trained by another thread: a copy of what is there now
@@ -86,6 +94,7 @@ Tensor Variable::value() const {
       v.snapshot = s;
     }
   }
+  lock.unlock();
   Tensor t = detail::make_tensor(std::move(s), 0, v.spec.shape, v.spec.dtype);
   if (v.trainable && is_floating(v.spec.dtype)) {
     t.impl()->requires_grad = true;
@@ -109,6 +118,7 @@ void Variable::assign(const Tensor& value) {
     graph->assign(*this, value_in(graph, t));
     return;
   }
+  std::lock_guard lock(detail::snapshots_mutex());
   v.detach_snapshot();
   if (v.nbytes() > 0) std::memmove(v.raw(), t.raw(), v.nbytes());
 }

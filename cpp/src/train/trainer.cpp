@@ -26,6 +26,18 @@ std::vector<Shape> batch_shapes(std::span<const RowSource> inputs, std::int64_t 
   return shapes;
 }
 
+/// Whether `shapes` is what batch_shapes gives, without building that.
+bool fits(std::span<const Shape> shapes, std::span<const RowSource> inputs, std::int64_t rows) {
+  for (std::size_t i = 0; i < shapes.size(); ++i) {
+    const Shape& have = shapes[i];
+    const Shape& row = inputs[i].row_shape;
+    if (have.rank() != row.rank() + 1 || !(have[0] == Dim(rows))) return false;
+    for (int a = 0; a < row.rank(); ++a)
+      if (!(have[a + 1] == row[a])) return false;
+  }
+  return true;
+}
+
 /// All sources have the same number of rows.
 std::int64_t common_rows(const GraphData& g, std::span<const RowSource> inputs) {
   check<ShapeError>(inputs.size() == g.inputs.size(), "expected ", g.inputs.size(),
@@ -153,7 +165,10 @@ std::vector<Tensor> Executor::run(std::span<const RowSource> inputs) {
   Impl::Lease lease(*impl_, batch_shapes(inputs, rows));
   Program& p = *lease.program;
   feed(p, inputs, nullptr, 0, rows);
-  p.run();
+  {
+    const Program::Writing writing(p);
+    p.run();
+  }
   std::vector<Tensor> out;
   for (std::size_t i = 0; i < p.output_count(); ++i) {
     const Spec& s = p.output_spec(i);
@@ -195,7 +210,10 @@ std::vector<Tensor> Executor::map(std::span<const RowSource> inputs, std::int64_
     }
     for (std::int64_t row = begin; row < end; row += size) {
       feed(p, inputs, nullptr, row, size);
-      p.run(poll ? &poll : nullptr);
+      {
+        const Program::Writing writing(p);
+        p.run(poll ? &poll : nullptr);
+      }
       for (std::size_t i = 0; i < p.output_count(); ++i) {
         const Spec& s = p.output_spec(i);
         const std::size_t bytes = static_cast<std::size_t>(s.shape.size()) * size_of(s.dtype);
@@ -228,9 +246,11 @@ struct Trainer::Impl {
   std::deque<Entry> programs;
   static constexpr std::size_t kMaxEntries = 8;
 
-  Program& program(std::vector<Shape> shapes) {
+  /// The program for batches of so many rows; compiled when it is not there yet.
+  Program& program(std::span<const RowSource> inputs, std::int64_t rows) {
     for (Entry& e : programs)
-      if (e.shapes == shapes) return *e.program;
+      if (fits(e.shapes, inputs, rows)) return *e.program;
+    std::vector<Shape> shapes = batch_shapes(inputs, rows);
     auto p = std::make_unique<Program>(*graph.data(), shapes, optimizer);
     if (programs.size() >= kMaxEntries) programs.pop_front();
     programs.push_back({std::move(shapes), std::move(p)});
@@ -281,7 +301,7 @@ struct Trainer::Impl {
       }
       if (n != current || p == nullptr) {
         writing.reset();
-        p = &program(batch_shapes(inputs, n));
+        p = &program(inputs, n);
         current = n;
       }
       if (!writing) writing = std::make_unique<Program::Writing>(*p);
@@ -327,7 +347,7 @@ std::vector<double> Trainer::step(std::span<const RowSource> inputs, const PollF
   std::lock_guard lock(impl_->mutex);
   const std::int64_t rows = common_rows(*impl_->graph.data(), inputs);
   check(rows >= 1, "the batch is empty: expected at least one row");
-  Program& p = impl_->program(batch_shapes(inputs, rows));
+  Program& p = impl_->program(inputs, rows);
   const Program::Writing writing(p);
   feed(p, inputs, nullptr, 0, rows);
   p.run(poll ? &poll : nullptr);
@@ -349,6 +369,7 @@ std::vector<double> Trainer::fit(std::span<const RowSource> inputs, std::int64_t
   std::vector<double> all, values;
   for (std::int64_t e = 0; e < epochs; ++e) {
     for (const Variable& v : reset) {
+      std::lock_guard guard(detail::snapshots_mutex());
       v.data()->detach_snapshot();
       std::memset(v.data()->raw(), 0, v.data()->nbytes());
     }
@@ -363,7 +384,7 @@ std::vector<Trainer::ProfileLine> Trainer::profile(std::span<const RowSource> in
                                                    int repeats) {
   std::lock_guard lock(impl_->mutex);
   const std::int64_t rows = common_rows(*impl_->graph.data(), inputs);
-  Program& p = impl_->program(batch_shapes(inputs, rows));
+  Program& p = impl_->program(inputs, rows);
   const Program::Writing writing(p);
   feed(p, inputs, nullptr, 0, rows);
   std::vector<ProfileLine> lines;

@@ -20,7 +20,9 @@ def positive(value: Any, name: str, who: str) -> int:
             hint = f" Write {name}={int(value)}."
         else:
             hint = ""
-        raise ValueError(f"{who}: {name} must be an integer, got {name}={value!r}.{hint}")
+        raise ValueError(
+            f"{who}: {name} must be an integer, got {name}={value!r}.{hint}"
+        )
     if value <= 0:
         raise ValueError(f"{who}: {name} must be positive, got {name}={value!r}")
     return int(value)

@@ -47,7 +47,9 @@ class ReLU(_Elementwise):
             if (value is None and name != "max_value") or (
                 value is not None and value < 0
             ):
-                raise ValueError(f"ReLU: {name} must not be negative, got {name}={value}")
+                raise ValueError(
+                    f"ReLU: {name} must not be negative, got {name}={value}"
+                )
         self.max_value = None if max_value is None else float(max_value)
         self.negative_slope = float(negative_slope)
         self.threshold = float(threshold)

@@ -330,17 +330,19 @@ class _Conv(_BaseConv):
 
 
 class Conv1D(_Conv):
-    __doc__ = f"1-D convolution over (batch, steps, channels).\n\n{_Conv.__doc__}"
+    """1-D convolution over (batch, steps, channels)."""
+
     _rank = 1
     _paddings = ("valid", "same", "causal")
 
 
 class Conv2D(_Conv):
-    __doc__ = f"2-D convolution over (batch, h, w, channels).\n\n{_Conv.__doc__}"
+    """2-D convolution over (batch, h, w, channels)."""
 
 
 class Conv3D(_Conv):
-    __doc__ = f"3-D convolution over (batch, d, h, w, channels).\n\n{_Conv.__doc__}"
+    """3-D convolution over (batch, d, h, w, channels)."""
+
     _rank = 3
 
 
@@ -449,12 +451,13 @@ class _DepthwiseConv(_BaseConv):
 
 
 class DepthwiseConv1D(_DepthwiseConv):
-    __doc__ = f"1-D depthwise convolution.\n\n{_DepthwiseConv.__doc__}"
+    """1-D depthwise convolution."""
+
     _rank = 1
 
 
 class DepthwiseConv2D(_DepthwiseConv):
-    __doc__ = f"2-D depthwise convolution.\n\n{_DepthwiseConv.__doc__}"
+    """2-D depthwise convolution."""
 
 
 class _SeparableConv(_BaseConv):
@@ -586,12 +589,13 @@ class _SeparableConv(_BaseConv):
 
 
 class SeparableConv1D(_SeparableConv):
-    __doc__ = f"1-D separable convolution.\n\n{_SeparableConv.__doc__}"
+    """1-D separable convolution."""
+
     _rank = 1
 
 
 class SeparableConv2D(_SeparableConv):
-    __doc__ = f"2-D separable convolution.\n\n{_SeparableConv.__doc__}"
+    """2-D separable convolution."""
 
 
 class _ConvTranspose(_BaseConv):
@@ -662,7 +666,9 @@ class _ConvTranspose(_BaseConv):
             self.output_padding = integers(
                 output_padding, self._rank, "output_padding", who, minimum=0
             )
-            if any(p >= s for p, s in zip(self.output_padding, self.strides, strict=True)):
+            if any(
+                p >= s for p, s in zip(self.output_padding, self.strides, strict=True)
+            ):
                 raise ValueError(
                     f"{who}: output_padding must be smaller than strides, got "
                     f"output_padding={output_padding}, strides={self.strides}"
@@ -730,12 +736,13 @@ class _ConvTranspose(_BaseConv):
 
 
 class Conv1DTranspose(_ConvTranspose):
-    __doc__ = f"1-D transposed convolution.\n\n{_ConvTranspose.__doc__}"
+    """1-D transposed convolution."""
+
     _rank = 1
 
 
 class Conv2DTranspose(_ConvTranspose):
-    __doc__ = f"2-D transposed convolution.\n\n{_ConvTranspose.__doc__}"
+    """2-D transposed convolution."""
 
 
 Convolution1D, Convolution2D, Convolution3D = Conv1D, Conv2D, Conv3D

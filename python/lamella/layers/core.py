@@ -465,9 +465,7 @@ class Normalization(Layer):
         rank = len(input_shape)
         keep = sorted(a % rank for a in self.axis)
         shape = tuple(input_shape[a] for a in keep)
-        self._broadcast = tuple(
-            input_shape[a] if a in keep else 1 for a in range(rank)
-        )
+        self._broadcast = tuple(input_shape[a] if a in keep else 1 for a in range(rank))
         self._reduce = tuple(a for a in range(rank) if a not in keep)
         if self.input_mean is None:
             self.adapt_mean = self.add_weight(
@@ -477,7 +475,10 @@ class Normalization(Layer):
                 shape=shape, initializer="ones", trainable=False, name="variance"
             )
             self.count = self.add_weight(
-                shape=(), initializer="zeros", dtype="int32", trainable=False,
+                shape=(),
+                initializer="zeros",
+                dtype="int32",
+                trainable=False,
                 name="count",
             )
 

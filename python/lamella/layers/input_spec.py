@@ -132,9 +132,7 @@ def _check_one(spec: InputSpec, shape: tuple[Any, ...], dtype: str, who: str) ->
             f"{ndim} (shape {shown}). {hint}".rstrip()
         )
     if spec.dtype is not None and dtype != spec.dtype:
-        raise ValueError(
-            f"{who}: expected an input of dtype {spec.dtype}, got {dtype}"
-        )
+        raise ValueError(f"{who}: expected an input of dtype {spec.dtype}, got {dtype}")
     for axis, size in spec.axes.items():
         if size is not None and shape[axis] is not None and shape[axis] != size:
             where = "last axis" if axis in (-1, ndim - 1) else f"axis {axis}"

@@ -69,6 +69,7 @@ class Layer:
     _keeps_integers = False
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        """Remember the arguments, for the get_config of users' layers."""
         self = super().__new__(cls)
         object.__setattr__(self, "_init_arguments", (args, kwargs))
         return self
@@ -107,7 +108,9 @@ class Layer:
         self._input_shape_arg = _input_shape_of(kwargs)
         if kwargs:
             known = [
-                p for p in inspect.signature(type(self).__init__).parameters if p[0] != "_"
+                p
+                for p in inspect.signature(type(self).__init__).parameters
+                if p[0] != "_"
             ]
             known += ["activity_regularizer", "trainable", "dtype", "name"]
             known += ["input_shape", "input_dim", "batch_input_shape"]
@@ -119,7 +122,7 @@ class Layer:
                 )
             )
 
-    # -- what it is ---------------------------------------------------------
+    # -- what it is ----------------------------------------------------------
 
     @property
     def dtype(self) -> str:
@@ -175,7 +178,7 @@ class Layer:
         if all(v is not variable for v in self._own_variables):
             self._own_variables.append(variable)
 
-    # -- its parts ----------------------------------------------------------
+    # -- its parts -----------------------------------------------------------
 
     @property
     def _layers(self) -> list[Layer]:
@@ -315,7 +318,7 @@ class Layer:
         for layer in self._layers:
             layer.trainable = value
 
-    # -- weights ------------------------------------------------------------
+    # -- weights -------------------------------------------------------------
 
     def add_weight(
         self,
@@ -453,7 +456,7 @@ class Layer:
                 )
             variable.assign(array)
 
-    # -- building -----------------------------------------------------------
+    # -- building ------------------------------------------------------------
 
     def build(self, input_shape: Any = None) -> None:
         """Make the weights for an input of this shape; subclasses override it."""
@@ -473,6 +476,8 @@ class Layer:
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Let every `build` record its shape and run in its layer's name scope."""
         super().__init_subclass__(**kwargs)
+        if not cls.__name__.startswith("_") and "Args:" not in (cls.__doc__ or ""):
+            _inherit_arguments(cls)
         if "build" in cls.__dict__:
             cls.build = _wrap_build(cls.__dict__["build"])  # type: ignore[method-assign]
 
@@ -481,7 +486,7 @@ class Layer:
         if inspect.signature(self.build).parameters:
             self.build(input_shape)
         else:
-            self.build()  # type: ignore[call-arg]
+            self.build()
 
     def _trace_shape(self, input_shape: Any, training: bool = False) -> Any:
         """Return the shape(s) of `call`'s outputs, found by tracing it."""
@@ -521,7 +526,7 @@ class Layer:
         if config and config.get("input_shape") is not None and not self.built:
             self._build_once(_as_shape(config["input_shape"]))
 
-    # -- calling ------------------------------------------------------------
+    # -- calling -------------------------------------------------------------
 
     def call(self, *args: Any, **kwargs: Any) -> Any:
         """Compute the output; every layer overrides it."""
@@ -576,8 +581,7 @@ class Layer:
                 default = parameters["training"].default
                 training = None if default is inspect.Parameter.empty else default
             if "training" in parameters and not (
-                len(args) > 1
-                and list(parameters).index("training") <= len(args)
+                len(args) > 1 and list(parameters).index("training") <= len(args)
             ):
                 kwargs["training"] = training
             elif "training" in kwargs and not any(
@@ -667,7 +671,7 @@ class Layer:
         """Return `x` in the layer's float type (integers and bools are cast)."""
         return x if config.is_float_dtype(x.dtype) else _core.cast(x, self._dtype)
 
-    # -- losses -------------------------------------------------------------
+    # -- losses --------------------------------------------------------------
 
     def add_loss(self, loss: Any) -> None:
         """Add a scalar (or a list of them) to the loss; call it inside `call`."""
@@ -708,7 +712,7 @@ class Layer:
             found.extend(layer._losses)
         return found + self._regularization_losses()
 
-    # -- configuration ------------------------------------------------------
+    # -- configuration -------------------------------------------------------
 
     def get_config(self) -> dict[str, Any]:
         """Return what `from_config` needs to make an equal, unbuilt layer."""
@@ -729,7 +733,7 @@ class Layer:
 
     def _init_config(self) -> dict[str, Any]:
         """Return the arguments of a user's __init__ when they are plain values."""
-        args, kwargs = self._init_arguments  # type: ignore[attr-defined]
+        args, kwargs = self._init_arguments
         signature = inspect.signature(type(self).__init__)
         bound = signature.bind_partial(None, *args, **kwargs)
         values = dict(list(bound.arguments.items())[1:])
@@ -796,6 +800,19 @@ class Layer:
         return self._output_shape_seen
 
 
+def _inherit_arguments(cls: type) -> None:
+    """Append the sections of a private base's docstring to a one-line docstring."""
+    for base in cls.__mro__[1:]:
+        if base is Layer:
+            return
+        if base.__name__.startswith("_") and "Args:" in (
+            base.__dict__["__doc__"] or ""
+        ):
+            text = base.__dict__["__doc__"].partition("\n")[2]
+            cls.__doc__ = f"{cls.__doc__ or ''}\n{text}"
+            return
+
+
 def _wrap_build(build: Any) -> Any:
     """Return `build` with the bookkeeping around it."""
 
@@ -850,7 +867,10 @@ def batch_size_of(x: Any) -> Any:
 
 def check_numeric(array: np.ndarray, who: str) -> np.ndarray:
     """Return `array`, or raise TypeError when it does not hold real numbers."""
-    if array.dtype.kind in "fiub" and array.dtype.name not in ("float128", "longdouble"):
+    if array.dtype.kind in "fiub" and array.dtype.name not in (
+        "float128",
+        "longdouble",
+    ):
         return array
     if array.dtype.kind == "O":
         hint = (
@@ -858,7 +878,10 @@ def check_numeric(array: np.ndarray, who: str) -> np.ndarray:
             "use np.asarray(x, dtype='float32') to find the culprit."
         )
     elif array.dtype.kind in "US":
-        hint = "Turn text into numbers first (for labels: np.unique(y, return_inverse=True)[1])."
+        hint = (
+            "Turn text into numbers first (for labels: np.unique(y, "
+            "return_inverse=True)[1])."
+        )
     elif array.dtype.kind == "c":
         hint = "Split it into real and imaginary parts."
     else:
@@ -925,9 +948,7 @@ def _map_shapes(function: Any, shapes: Any) -> Any:
 
 def _as_shape(shape: Any) -> Any:
     """Return tuples for the lists that JSON makes of shapes."""
-    return _map_shapes(
-        lambda s: tuple(None if d is None else int(d) for d in s), shape
-    )
+    return _map_shapes(lambda s: tuple(None if d is None else int(d) for d in s), shape)
 
 
 def _input_shape_of(kwargs: dict[str, Any]) -> tuple[Any, ...] | None:
@@ -978,5 +999,3 @@ def _is_plain(value: Any) -> bool:
     if isinstance(value, dict):
         return all(isinstance(k, str) and _is_plain(v) for k, v in value.items())
     return False
-
-

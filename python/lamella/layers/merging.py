@@ -39,7 +39,9 @@ class _Merge(Layer):
 
     def _list(self, inputs: Any) -> list[Any]:
         if not isinstance(inputs, list | tuple) or len(inputs) < 1:
-            raise ValueError(f"{self._who()}: expected a list of inputs, got {inputs!r}")
+            raise ValueError(
+                f"{self._who()}: expected a list of inputs, got {inputs!r}"
+            )
         if self._exactly_two and len(inputs) != 2:
             raise ValueError(
                 f"{self._who()}: expected exactly 2 inputs, got {len(inputs)}"
@@ -154,8 +156,8 @@ class Dot(_Merge):
         first, second = first % a.ndim, second % b.ndim
         if a.ndim > 3 or b.ndim > 3 or first == 0 or second == 0:
             raise ValueError(
-                f"{self._who()}: inputs of rank 2 or 3 and axes after the batch axis are "
-                f"supported, got ranks {a.ndim} and {b.ndim}, axes={self.axes}"
+                f"{self._who()}: inputs of rank 2 or 3 and axes after the batch axis "
+                f"are supported, got ranks {a.ndim} and {b.ndim}, axes={self.axes}"
             )
         if self.normalize:
             a, b = _unit(a, first), _unit(b, second)

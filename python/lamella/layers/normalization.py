@@ -298,8 +298,7 @@ class LayerNormalization(_Affine):
     ) -> None:
         if kwargs.pop("rms_scaling", False):
             raise ValueError(
-                "LayerNormalization: rms_scaling is not supported; use "
-                "RMSNormalization"
+                "LayerNormalization: rms_scaling is not supported; use RMSNormalization"
             )
         super().__init__(**kwargs)
         self._set_affine(
@@ -428,9 +427,7 @@ class GroupNormalization(_Affine):
                 f"got {channels} channels and groups={self.groups}"
             )
         self._add_affine((channels,))
-        self.input_spec = InputSpec(
-            ndim=len(input_shape), axes={self.axis: channels}
-        )
+        self.input_spec = InputSpec(ndim=len(input_shape), axes={self.axis: channels})
 
     def call(self, inputs: Any) -> Any:
         """Return the normalized input."""

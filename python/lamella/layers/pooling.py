@@ -146,30 +146,34 @@ class _AveragePooling(_Pooling):
 
 
 class MaxPooling1D(_MaxPooling):
-    __doc__ = f"Maximum over windows of (batch, steps, channels).\n\n{_Pooling.__doc__}"
+    """Maximum over windows of (batch, steps, channels)."""
+
     _rank = 1
 
 
 class MaxPooling2D(_MaxPooling):
-    __doc__ = f"Maximum over windows of (batch, h, w, channels).\n\n{_Pooling.__doc__}"
+    """Maximum over windows of (batch, h, w, channels)."""
 
 
 class MaxPooling3D(_MaxPooling):
-    __doc__ = f"Maximum over windows of volumes.\n\n{_Pooling.__doc__}"
+    """Maximum over windows of volumes."""
+
     _rank = 3
 
 
 class AveragePooling1D(_AveragePooling):
-    __doc__ = f"Mean over windows of (batch, steps, channels).\n\n{_Pooling.__doc__}"
+    """Mean over windows of (batch, steps, channels)."""
+
     _rank = 1
 
 
 class AveragePooling2D(_AveragePooling):
-    __doc__ = f"Mean over windows of (batch, h, w, channels).\n\n{_Pooling.__doc__}"
+    """Mean over windows of (batch, h, w, channels)."""
 
 
 class AveragePooling3D(_AveragePooling):
-    __doc__ = f"Mean over windows of volumes.\n\n{_Pooling.__doc__}"
+    """Mean over windows of volumes."""
+
     _rank = 3
 
 
@@ -233,21 +237,23 @@ class _GlobalAverage(_GlobalPooling):
 
 
 class GlobalMaxPooling1D(_GlobalMax):
-    __doc__ = f"Maximum over the steps.\n\n{_GlobalPooling.__doc__}"
+    """Maximum over the steps."""
+
     _rank = 1
 
 
 class GlobalMaxPooling2D(_GlobalMax):
-    __doc__ = f"Maximum over each image.\n\n{_GlobalPooling.__doc__}"
+    """Maximum over each image."""
 
 
 class GlobalAveragePooling1D(_GlobalAverage):
-    __doc__ = f"Mean over the steps.\n\n{_GlobalPooling.__doc__}"
+    """Mean over the steps."""
+
     _rank = 1
 
 
 class GlobalAveragePooling2D(_GlobalAverage):
-    __doc__ = f"Mean over each image.\n\n{_GlobalPooling.__doc__}"
+    """Mean over each image."""
 
 
 MaxPool1D, MaxPool2D = MaxPooling1D, MaxPooling2D

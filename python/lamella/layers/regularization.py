@@ -151,7 +151,8 @@ class _SpatialDropout(Dropout):
 
 
 class SpatialDropout1D(_SpatialDropout):
-    __doc__ = f"Dropout of channels, (batch, steps, channels).\n\n{_SpatialDropout.__doc__}"
+    """Dropout of channels, (batch, steps, channels)."""
+
     _rank = 1
 
     def __init__(
@@ -172,11 +173,12 @@ class SpatialDropout1D(_SpatialDropout):
 
 
 class SpatialDropout2D(_SpatialDropout):
-    __doc__ = f"Dropout of channels of images.\n\n{_SpatialDropout.__doc__}"
+    """Dropout of channels of images."""
 
 
 class SpatialDropout3D(_SpatialDropout):
-    __doc__ = f"Dropout of channels of volumes.\n\n{_SpatialDropout.__doc__}"
+    """Dropout of channels of volumes."""
+
     _rank = 3
 
 
@@ -305,9 +307,7 @@ class ActivityRegularization(Layer):
     def __init__(self, l1: float = 0.0, l2: float = 0.0, **kwargs: Any) -> None:
         from lamella import regularizers
 
-        super().__init__(
-            activity_regularizer=regularizers.L1L2(l1=l1, l2=l2), **kwargs
-        )
+        super().__init__(activity_regularizer=regularizers.L1L2(l1=l1, l2=l2), **kwargs)
         self.l1 = l1
         self.l2 = l2
         self.supports_masking = True

@@ -77,7 +77,10 @@ class Reshape(Layer):
             target_shape = (target_shape,)
         shape = tuple(target_shape)
         if (
-            any(isinstance(s, bool) or not isinstance(s, int | np.integer) for s in shape)
+            any(
+                isinstance(s, bool) or not isinstance(s, int | np.integer)
+                for s in shape
+            )
             or any(s < -1 for s in shape)
             or shape.count(-1) > 1
         ):

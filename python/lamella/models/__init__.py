@@ -21,7 +21,10 @@ __all__ = [
 
 
 def load_model(
-    filepath: Any, custom_objects: Any = None, compile: bool = True, safe_mode: bool = True
+    filepath: Any,
+    custom_objects: Any = None,
+    compile: bool = True,
+    safe_mode: bool = True,
 ) -> Any:
     """Read a model from a file; see `lamella.saving.load_model`."""
     from lamella import saving
@@ -31,6 +34,8 @@ def load_model(
     )
 
 
-def save_model(model: Any, filepath: Any, overwrite: bool = True, **kwargs: Any) -> None:
+def save_model(
+    model: Any, filepath: Any, overwrite: bool = True, **kwargs: Any
+) -> None:
     """Write a model to a file; see `Model.save`."""
     model.save(filepath, overwrite=overwrite, **kwargs)

@@ -260,7 +260,9 @@ class BatchFeed:
             try:
                 self._peeked = self._next_raw()
             except StopIteration:
-                raise ValueError("the data are empty: the iterator has no batch") from None
+                raise ValueError(
+                    "the data are empty: the iterator has no batch"
+                ) from None
         return self.convert(self._peeked)
 
     def convert(self, batch: Any) -> tuple[Template, list[np.ndarray]]:

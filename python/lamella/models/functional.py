@@ -69,7 +69,7 @@ def node_of(tensor: KerasTensor) -> Node:
 
 
 def symbolic_call(layer: Layer, args: Any, kwargs: Any) -> Any:
-    """Call a layer on placeholders: build it, find the output's shape, note the call."""
+    """Call a layer on placeholders: build it, find the shapes, note the call."""
     graph = _core.Graph()
     with graph:
         number = iter(range(1 << 20))
@@ -282,7 +282,7 @@ class Functional(Model):
         """Return the shape of the output for inputs of this shape."""
         return self._trace_shape(input_shape)
 
-    # -- summary -----------------------------------------------------------------
+    # -- summary -------------------------------------------------------------
 
     @property
     def _summary_layers(self) -> list[Layer]:
@@ -311,11 +311,11 @@ class Functional(Model):
 
         return connections
 
-    # -- configuration ---------------------------------------------------------------
+    # -- configuration -------------------------------------------------------
 
     def get_build_config(self) -> None:
         """Return None: building needs nothing but the layers."""
-        return None
+        return
 
     def get_config(self) -> dict[str, Any]:
         """Return name, layers with their calls, inputs and outputs, as Keras 3 JSON."""
@@ -525,9 +525,7 @@ def _order(inputs: Any, outputs: Any, name: str) -> tuple[list[Node], list[Layer
     ordered = sorted(
         layers.values(), key=lambda x: (-layer_depth[id(x)], seen_at[id(x)])
     )
-    nodes = sorted(
-        finished, key=lambda n: (-depth[id(n)], seen_at[id(n.layer)])
-    )
+    nodes = sorted(finished, key=lambda n: (-depth[id(n)], seen_at[id(n.layer)]))
     names: set[str] = set()
     for layer in ordered:
         if layer.name in names:

@@ -54,6 +54,7 @@ class Model(Training, Layer):
     )
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        """Make a functional model of Model(inputs, outputs)."""
         if cls is Model and (
             "inputs" in kwargs or "outputs" in kwargs or len(args) in (2, 3)
         ):
@@ -79,7 +80,7 @@ class Model(Training, Layer):
             f"{type(self).__name__}: a Model needs a method call(self, inputs)"
         )
 
-    # -- parts ----------------------------------------------------------------
+    # -- parts ---------------------------------------------------------------
 
     @property
     def layers(self) -> list[Layer]:
@@ -113,7 +114,7 @@ class Model(Training, Layer):
         if input_shape is not None:
             self._build_by_tracing(input_shape)
 
-    # -- texts and files --------------------------------------------------------
+    # -- texts and files -----------------------------------------------------
 
     def summary(
         self,

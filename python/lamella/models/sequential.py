@@ -61,7 +61,7 @@ class Sequential(Model):
                 self.add(layer, rebuild=False)
             self._maybe_rebuild()
 
-    # -- the stack --------------------------------------------------------------
+    # -- the stack -----------------------------------------------------------
 
     @property
     def _layers(self) -> list[Layer]:
@@ -158,7 +158,7 @@ class Sequential(Model):
             except AttributeError:
                 return
 
-    # -- building -----------------------------------------------------------------
+    # -- building ------------------------------------------------------------
 
     @property
     def _input_layer(self) -> InputLayer | None:
@@ -228,7 +228,7 @@ class Sequential(Model):
         self._output_shape_seen = self._tail[0]
         self.built = True
 
-    # -- calling ------------------------------------------------------------------
+    # -- calling -------------------------------------------------------------
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         """Run the layers one behind the other."""
@@ -354,7 +354,7 @@ class Sequential(Model):
         for layer in self.layers:
             x = layer(x)
 
-    # -- configuration ---------------------------------------------------------
+    # -- configuration -------------------------------------------------------
 
     def get_config(self) -> dict[str, Any]:
         """Return name, dtype and the layers as Keras 3 JSON."""
@@ -465,5 +465,3 @@ def _shape_hint(want: tuple[Any, ...], have: tuple[Any, ...]) -> str:
     if len(known) == len(want) - 1 and math.prod(known) == math.prod(size):
         return f" Use x.reshape({', '.join(map(str, (-1, *known)))})."
     return ""
-
-

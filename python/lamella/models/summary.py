@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 import shutil
@@ -67,7 +68,7 @@ def _output_shape(layer: Layer) -> str:
     return "?" if shape is None else _shape_text(shape)
 
 
-# -- layout of text in columns, as the library that Keras uses for it does ----------
+# -- layout of text in columns, as the library that Keras uses for it does --
 
 
 def _divide(text: str, width: int) -> list[str]:
@@ -93,7 +94,7 @@ def _divide(text: str, width: int) -> list[str]:
             used += len(word)
         match = _WORD.match(text, end)
     bounds = [0, *offsets, len(text)]
-    return [text[a:b] for a, b in zip(bounds, bounds[1:], strict=False)]
+    return [text[a:b] for a, b in itertools.pairwise(bounds)]
 
 
 def _cell(text: str, width: int, justify: str) -> list[str]:
@@ -190,7 +191,7 @@ def _table(
     return lines
 
 
-# -- what the table says ---------------------------------------------------------------
+# -- what the table says ----------------------------------------------------
 
 
 def _fields(layer: Layer, prefix: str, connected: Any, trainable: bool) -> list[str]:
@@ -307,7 +308,7 @@ def summary_text(
     if optimizer is not None and optimizer.built:
         state = optimizer.variables
         parts.append(("Optimizer params", count_params(state), _bytes(state)))
-    total = ("Total params", sum(p[1] for p in parts), sum(p[2] for p in parts))
+    total = ("Total params", sum(p[1] for p in parts), math.fsum(p[2] for p in parts))
     for title, count, size in [total, *parts]:
         lines.append(f" {title}: {count:,} ({readable_size(size)})")
     return "\n".join(lines) + "\n"

@@ -69,7 +69,7 @@ class Training:
     _loss_tracker: Any = None
     _compile_arguments: dict[str, Any] | None = None
 
-    # -- compile ------------------------------------------------------------
+    # -- compile -------------------------------------------------------------
 
     def compile(
         self,
@@ -142,7 +142,8 @@ class Training:
         changed = [
             layer.name
             for layer in self._flatten_layers()
-            if self._compile_trainable.get(id(layer), layer.trainable) != layer.trainable
+            if self._compile_trainable.get(id(layer), layer.trainable)
+            != layer.trainable
         ]
         if changed:
             self._compile_trainable = self._trainable_state()
@@ -177,10 +178,11 @@ class Training:
         self._check_initialized()
         if not self.compiled:
             raise ValueError(
-                f"{self._who()}: call compile(optimizer=..., loss=...) before {method}()"
+                f"{self._who()}: call compile(optimizer=..., loss=...) before "
+                f"{method}()"
             )
 
-    # -- metrics ------------------------------------------------------------
+    # -- metrics -------------------------------------------------------------
 
     @property
     def metrics(self) -> list[Any]:
@@ -250,8 +252,10 @@ class Training:
         if self._compile_loss is not None:
             total = self._compile_loss(y, y_pred, sample_weight, rows)
         for loss in self.losses:
-            value = loss if config.is_float_dtype(loss.dtype) else _core.cast(
-                loss, config.floatx()
+            value = (
+                loss
+                if config.is_float_dtype(loss.dtype)
+                else _core.cast(loss, config.floatx())
             )
             if value.ndim > 0:
                 value = _core.sum(value, None, False)
@@ -280,16 +284,14 @@ class Training:
             self._compile_metrics.update_state(y, y_pred, sample_weight)
         return self.get_metrics_result()
 
-    # -- one step in Python (run_eagerly, or overridden by the user) -----------
+    # -- one step in Python (run_eagerly, or overridden by the user) ---------
 
     def train_step(self, data: Any) -> dict[str, Any]:
         """Train on one batch with the tape; override it for a step of your own."""
         x, y, sample_weight = unpack_x_y_sample_weight(data)
         y_pred = self(x, training=True)
         loss = self._compute_loss(x, y, y_pred, sample_weight, True)
-        self._loss_tracker.update_state(
-            loss.detach(), sample_weight=_rows_of(x)
-        )
+        self._loss_tracker.update_state(loss.detach(), sample_weight=_rows_of(x))
         variables = self.trainable_variables
         if variables:
             _zero_grad(variables)
@@ -319,7 +321,7 @@ class Training:
         own = getattr(type(self), name[mode]) is not getattr(Training, name[mode])
         return bool(own or (self.run_eagerly and self.compiled))
 
-    # -- tracing ------------------------------------------------------------
+    # -- tracing -------------------------------------------------------------
 
     def _cast_input(self, array: np.ndarray, index: int) -> np.ndarray:
         """Return an input array in the type that the model computes with."""
@@ -512,7 +514,7 @@ class Training:
                 last = layers[-1]
                 self._compile_loss.where = f"{type(last).__name__} {last.name!r}"
 
-    # -- constraints ----------------------------------------------------------
+    # -- constraints ---------------------------------------------------------
 
     def _constraints(self) -> list[Any]:
         """Return the trainable weights with a constraint."""
@@ -524,7 +526,7 @@ class Training:
             for variable in variables:
                 variable.assign(variable.constraint(variable.value))
 
-    # -- fit ----------------------------------------------------------------
+    # -- fit -----------------------------------------------------------------
 
     def fit(
         self,
@@ -688,8 +690,9 @@ class Training:
             self._name_outputs()
             raise ValueError(
                 f"{self._who()}: y holds the class {bad:g}, but the output of "
-                f"{self._compile_loss.where or 'the model'} has {classes} classes (0 to "
-                f"{classes - 1}). Give it {int(high) + 1 if low >= 0 else 'more'} units, "
+                f"{self._compile_loss.where or 'the model'} has {classes} classes "
+                f"(0 to {classes - 1}). Give it "
+                f"{int(high) + 1 if low >= 0 else 'more'} units, "
                 "or number the classes from 0 (np.unique(y, return_inverse=True)[1])."
             )
 
@@ -700,7 +703,7 @@ class Training:
             return callbacks
         return callbacks_module.CallbackList(callbacks, model=self, **params)
 
-    # -- evaluate -------------------------------------------------------------
+    # -- evaluate ------------------------------------------------------------
 
     def evaluate(
         self,
@@ -860,9 +863,7 @@ class Training:
             if isinstance(feed, ArrayFeed):  # the order that the C++ loop takes
                 order = np.asarray(_core.shuffled_order(feed.rows, seed, epoch))
             elif feed.is_sequence:
-                order = np.asarray(
-                    _core.shuffled_order(len(feed.source), seed, epoch)
-                )
+                order = np.asarray(_core.shuffled_order(len(feed.source), seed, epoch))
         if isinstance(feed, ArrayFeed):
             iterator = feed.batches(batch, order)
         else:
@@ -928,7 +929,7 @@ class Training:
             progress(index, logs)
         return logs
 
-    # -- predict --------------------------------------------------------------
+    # -- predict -------------------------------------------------------------
 
     def predict(
         self,
@@ -1041,7 +1042,7 @@ class Training:
             feed.template, feed.leaves, self._runs_python("predict")
         )
 
-    # -- single batches ---------------------------------------------------------
+    # -- single batches ------------------------------------------------------
 
     def train_on_batch(
         self,
@@ -1104,7 +1105,7 @@ class Training:
         )
 
     def _graphs_for_export(self) -> dict[str, Any]:
-        """Return the graphs to store in a `.lamella` file: "predict", "train", "test"."""
+        """Return the graphs for a `.lamella` file: "predict", "train", "test"."""
         graphs = {}
         for mode in ("predict", "train", "test"):
             cache = self.__dict__.get(
@@ -1140,7 +1141,7 @@ class Training:
             return None
         return self._make_step("predict", Template(structure), flat)
 
-    # -- Keras's hooks for custom loops -----------------------------------------
+    # -- Keras's hooks for custom loops --------------------------------------
 
     def make_train_function(self, force: bool = False) -> Any:
         """Forget the traced training steps if `force`; they are made when needed."""
@@ -1209,8 +1210,8 @@ class _FitLoop:
             model.stop_training = True
             start = "\n" if self.verbose == 1 else ""
             print(
-                f"{start}fit: interrupted in epoch {self.epoch + 1} of {last}; the model "
-                "keeps the weights of the last whole step",
+                f"{start}fit: interrupted in epoch {self.epoch + 1} of {last}; the "
+                "model keeps the weights of the last whole step",
                 file=sys.stderr,
                 flush=True,
             )
@@ -1304,7 +1305,7 @@ class _FitLoop:
         return logs
 
 
-# -- small things ---------------------------------------------------------------
+# -- small things -----------------------------------------------------------
 
 
 def _needs(hooks: Any, mode: str) -> bool:
@@ -1313,8 +1314,10 @@ def _needs(hooks: Any, mode: str) -> bool:
     return bool(getattr(hooks, f"needs_{infix}batch_hooks", True))
 
 
-def _progress_of(hooks: Any, mode: str) -> Callable[[int, dict[str, float]], Any] | None:
-    """Return what redraws the progress bar; None if batch hooks do it or there is none."""
+def _progress_of(
+    hooks: Any, mode: str
+) -> Callable[[int, dict[str, float]], Any] | None:
+    """Return what redraws the bar; None if batch hooks do, or there is none."""
     if not getattr(hooks, "needs_progress", False) or _needs(hooks, mode):
         return None
     return hooks.on_progress
@@ -1428,8 +1431,8 @@ def _not_traceable(model: Any, error: Exception) -> Exception:
     if "run_eagerly" in str(error):
         return type(error)(f"{model._who()}: {error}")
     return type(error)(
-        f"{model._who()}: {error}. The model, loss and metrics are run once on symbolic "
-        "tensors; code that looks at values (if, float(), NumPy) needs "
+        f"{model._who()}: {error}. The model, loss and metrics are run once on "
+        "symbolic tensors; code that looks at values (if, float(), NumPy) needs "
         "compile(..., run_eagerly=True), or lamella.ops instead."
     )
 
@@ -1444,5 +1447,3 @@ def _serialize(value: Any) -> Any:
     from lamella.saving import serialization
 
     return serialization.serialize_keras_object(value)
-
-

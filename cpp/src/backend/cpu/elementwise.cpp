@@ -1,9 +1,8 @@
 // Elementwise kernels: unary, binary, select, cast, fill, iota.
-#include "backend/cpu/elementwise_loops.h"
-
 #include <bit>
 #include <cstring>
 
+#include "backend/cpu/elementwise_loops.h"
 #include "backend/cpu/kernel_list.h"
 #include "backend/cpu/odometer.h"
 #include "backend/cpu/simd_math.h"
@@ -131,9 +130,8 @@ UnaryLoop<T> float_unary_loop(UnaryOp op) {
     case UnaryOp::kLeakyRelu:
       return unary_vectors<T, [](V x, V a, V) { return select<T>(x < V::zero(), a * x, x); }>;
     case UnaryOp::kElu:
-      return unary_vectors<T, [](V x, V a, V) {
-        return select<T>(x < V::zero(), a * expm1(x), x);
-      }>;
+      return unary_vectors<T,
+                           [](V x, V a, V) { return select<T>(x < V::zero(), a * expm1(x), x); }>;
     case UnaryOp::kSelu:
       return unary_vectors<T, [](V x, V, V) {
         const V alpha = V::set1(T(1.6732632423543772848170429916717));
@@ -307,14 +305,11 @@ BinaryLoops<T, std::uint8_t> compare_loops(BinaryOp op) {
     case BinaryOp::kGreaterEqual:
       return scalar_loops<T, std::uint8_t, [](T x, T y) { return x >= y; }>();
     case BinaryOp::kLogicalAnd:
-      return scalar_loops<T, std::uint8_t,
-                          [](T x, T y) { return (x != T(0)) & (y != T(0)); }>();
+      return scalar_loops<T, std::uint8_t, [](T x, T y) { return (x != T(0)) & (y != T(0)); }>();
     case BinaryOp::kLogicalOr:
-      return scalar_loops<T, std::uint8_t,
-                          [](T x, T y) { return (x != T(0)) | (y != T(0)); }>();
+      return scalar_loops<T, std::uint8_t, [](T x, T y) { return (x != T(0)) | (y != T(0)); }>();
     case BinaryOp::kLogicalXor:
-      return scalar_loops<T, std::uint8_t,
-                          [](T x, T y) { return (x != T(0)) != (y != T(0)); }>();
+      return scalar_loops<T, std::uint8_t, [](T x, T y) { return (x != T(0)) != (y != T(0)); }>();
     default:
       return {};
   }
@@ -574,8 +569,9 @@ void unary_kernel(const UnaryArgs& args, const Exec& exec) {
     if (loop == nullptr) return;
     const T a = saturate_to<T>(args.a);
     const T b = saturate_to<T>(args.b);
-    for_elements(exec, args.n, unary_cost(args.op),
-                 [&](int64_t begin, int64_t end) { loop(x + begin, y + begin, end - begin, a, b); });
+    for_elements(exec, args.n, unary_cost(args.op), [&](int64_t begin, int64_t end) {
+      loop(x + begin, y + begin, end - begin, a, b);
+    });
   };
   if (args.op == UnaryOp::kIsNan || args.op == UnaryOp::kIsFinite) {
     visit_floating(args.dtype, [&]<class T>(TypeTag<T>) {
@@ -673,8 +669,8 @@ void cast_kernel(const CastArgs& args, const Exec& exec) {
 void fill_kernel(const FillArgs& args, const Exec& exec) {
   visit_dtype(args.dtype, [&]<class T>(TypeTag<T>) {
     T* y = static_cast<T*>(args.y);
-    const T value = std::is_same_v<T, bool> ? static_cast<T>(args.value != 0)
-                                            : saturate_to<T>(args.value);
+    const T value =
+        std::is_same_v<T, bool> ? static_cast<T>(args.value != 0) : saturate_to<T>(args.value);
     for_elements(exec, args.n, 1,
                  [&](int64_t begin, int64_t end) { std::fill(y + begin, y + end, value); });
   });

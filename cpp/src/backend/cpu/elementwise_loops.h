@@ -1,5 +1,5 @@
-// The inner loops of the elementwise operations. The separate kernels (elementwise.cpp) and the fused
-// chains (fused.cpp) call the same functions, so they give the same bits.
+// The inner loops of the elementwise operations. The separate kernels (elementwise.cpp) and the
+// fused chains (fused.cpp) call the same functions, so they give the same bits.
 #pragma once
 
 #include <algorithm>

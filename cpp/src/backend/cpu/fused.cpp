@@ -19,16 +19,16 @@ struct Step {
   UnaryLoop<T> unary = nullptr;
   BinaryLoops<T> binary;
   T a, b;
-  int x, y;          // values read
-  int buffer;        // tile buffer written, or -1: straight into `output`
-  int output;        // index of the output written directly, or -1
-  bool scalar;       // all operands are scalars, so is the result: one element
+  int x, y;     // values read
+  int buffer;   // tile buffer written, or -1: straight into `output`
+  int output;   // index of the output written directly, or -1
+  bool scalar;  // all operands are scalars, so is the result: one element
 };
 
 template <class T>
 struct Plan {
   Step<T> steps[kMaxFused];
-  bool scalar[kMaxValues] = {};  // value is one element
+  bool scalar[kMaxValues] = {};   // value is one element
   int expanded[kMaxFusedInputs];  // tile buffer of a row or column input, or -1
   // outputs that no step writes directly: copied from their value's place at the end of a tile
   bool copied[kMaxFusedOutputs];
@@ -137,10 +137,10 @@ void fused(const FusedArgs& args, const Exec& exec) {
   // A tile is a stretch of the flat array; where row or column inputs exist it is whole rows or a
   // part of one row.
   const int64_t n = rows * cols;
-  const int64_t width = rowwise ? cols : n;              // length that a tile may not straddle
+  const int64_t width = rowwise ? cols : n;  // length that a tile may not straddle
   const int64_t rows_per_tile = std::max<int64_t>(1, rowwise ? kTile / width : 1);
   const int64_t tiles_per_row = rowwise ? (width + kTile - 1) / kTile : 1;
-  const int64_t tiles = !rowwise ? (n + kTile - 1) / kTile
+  const int64_t tiles = !rowwise            ? (n + kTile - 1) / kTile
                         : tiles_per_row > 1 ? rows * tiles_per_row
                                             : (rows + rows_per_tile - 1) / rows_per_tile;
   const int inputs = args.n_inputs;

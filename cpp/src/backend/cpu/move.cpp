@@ -230,27 +230,27 @@ void gather_kernel(const GatherArgs& args, const Exec& exec) {
     const char* x = static_cast<const char*>(args.x);
     char* y = static_cast<char*>(args.y);
     const auto run = [&](auto copy_row) {
-      parallel_for(
-          exec, args.outer * args.n_index, grain_for(row_bytes / 4 + 4),
-          [&](int64_t begin, int64_t end) {
-            bool bad = false;
-            int64_t o = begin / args.n_index;
-            int64_t j = begin - o * args.n_index;
-            for (int64_t i = begin; i < end; ++i) {
-              if (args.axis == 0) {
-                bad = true;
-                std::memset(y + i * row_bytes, 0, static_cast<std::size_t>(row_bytes));
-              } else {
-                const int64_t r = resolve(static_cast<int64_t>(index[j]), args.axis, bad);
-                copy_row(y + i * row_bytes, x + (o * args.axis + std::max<int64_t>(r, 0)) * row_bytes);
-              }
-              if (++j == args.n_index) {
-                j = 0;
-                ++o;
-              }
-            }
-            if (bad) report(exec, Fault::kIndexOutOfRange);
-          });
+      parallel_for(exec, args.outer * args.n_index, grain_for(row_bytes / 4 + 4),
+                   [&](int64_t begin, int64_t end) {
+                     bool bad = false;
+                     int64_t o = begin / args.n_index;
+                     int64_t j = begin - o * args.n_index;
+                     for (int64_t i = begin; i < end; ++i) {
+                       if (args.axis == 0) {
+                         bad = true;
+                         std::memset(y + i * row_bytes, 0, static_cast<std::size_t>(row_bytes));
+                       } else {
+                         const int64_t r = resolve(static_cast<int64_t>(index[j]), args.axis, bad);
+                         copy_row(y + i * row_bytes,
+                                  x + (o * args.axis + std::max<int64_t>(r, 0)) * row_bytes);
+                       }
+                       if (++j == args.n_index) {
+                         j = 0;
+                         ++o;
+                       }
+                     }
+                     if (bad) report(exec, Fault::kIndexOutOfRange);
+                   });
     };
     if (row_bytes == 4) {
       run([](char* d, const char* s) { std::memcpy(d, s, 4); });

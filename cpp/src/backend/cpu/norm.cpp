@@ -16,7 +16,7 @@ namespace {
 using std::int64_t;
 
 struct Chunks {
-  int64_t rows;   // of a chunk; the last may be shorter
+  int64_t rows;  // of a chunk; the last may be shorter
   int64_t count;
 };
 Chunks plan_chunks(int64_t rows, int64_t c) {
@@ -35,8 +35,9 @@ inline void for_columns(int64_t c, F&& f) {
   }
   if (i < c) {
     const int64_t n = c - i;
-    f(i, [n](const T* p) { return V::load_partial(p, n); },
-      [n](V v, T* p) { v.store_partial(p, n); });
+    f(
+        i, [n](const T* p) { return V::load_partial(p, n); },
+        [n](V v, T* p) { v.store_partial(p, n); });
   }
 }
 
@@ -127,8 +128,7 @@ void batch_norm(const BatchNormArgs& args, const Exec& exec) {
       mean[i0 + i] = static_cast<T>(m[i]);
       var[i0 + i] = static_cast<T>(v);
       const double g = gamma != nullptr ? static_cast<double>(gamma[i0 + i]) : 1.0;
-      scale[i0 + i] =
-          static_cast<T>(g / std::sqrt(static_cast<double>(var[i0 + i]) + args.eps));
+      scale[i0 + i] = static_cast<T>(g / std::sqrt(static_cast<double>(var[i0 + i]) + args.eps));
     }
   });
 

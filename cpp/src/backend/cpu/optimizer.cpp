@@ -29,8 +29,8 @@ void update_all(const OptimizerArgs& args, const Exec& exec, F update) {
   }
   const T lr = static_cast<T>(*static_cast<const float*>(args.lr));
   const V scale = V::set1(args.grad_scale != nullptr ? static_cast<T>(*args.grad_scale) : T(1));
-  const T limit = args.clip_value > 0 ? static_cast<T>(args.clip_value)
-                                      : std::numeric_limits<T>::infinity();
+  const T limit =
+      args.clip_value > 0 ? static_cast<T>(args.clip_value) : std::numeric_limits<T>::infinity();
   const V hi = V::set1(limit);
   const V lo = V::set1(-limit);
   // without decay p - p * 0 * lr would still turn an infinite p into NaN

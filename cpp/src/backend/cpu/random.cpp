@@ -22,7 +22,7 @@ using std::uint32_t;
 using std::uint64_t;
 
 constexpr int kLanes = 16;
-constexpr int kWords = 4 * kLanes;   // of a block
+constexpr int kWords = 4 * kLanes;    // of a block
 constexpr int kDoubles = kWords / 2;  // a float64 takes two words
 
 // 32-bit values, one in each 64-bit element; the upper halves may hold anything.
@@ -95,7 +95,8 @@ void philox_block(const Key& key, uint64_t block, uint32_t attempt, uint32_t (&o
 
 /// Words as floats in [0, 1): 24 bits, or 53 bits of two words.
 inline void unit(const uint32_t (&w)[kWords], float* u) {
-  for (int i = 0; i < kWords; ++i) u[i] = static_cast<float>(static_cast<int>(w[i] >> 8)) * 0x1p-24f;
+  for (int i = 0; i < kWords; ++i)
+    u[i] = static_cast<float>(static_cast<int>(w[i] >> 8)) * 0x1p-24f;
 }
 inline double unit_of(uint32_t hi, uint32_t lo) {
   const uint64_t bits = (static_cast<uint64_t>(hi) << 32 | lo) >> 11;
@@ -363,7 +364,8 @@ void random_kernel(const RandomArgs& args, const Exec& exec) {
                              [&](uint64_t block, T(&tile)[kWords]) {
                                uint32_t w[kWords];
                                philox_block(key, block, 0, w);
-                               for (int i = 0; i < kWords; ++i) tile[i] = static_cast<T>(w[i] < below);
+                               for (int i = 0; i < kWords; ++i)
+                                 tile[i] = static_cast<T>(w[i] < below);
                              });
     } else if constexpr (std::is_floating_point_v<T>) {
       random_floats<T>(args, key, exec);

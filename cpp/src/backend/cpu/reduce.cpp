@@ -159,8 +159,8 @@ T reduce_contiguous(const T* x, int64_t n) {
 
 constexpr int64_t kRowBlock = 128;
 
-/// y[i] = reduce over n rows of x[j * stride + i], for kVectors vectors of columns; `partial` columns
-/// of the last vector (kWidth: all).
+/// y[i] = reduce over n rows of x[j * stride + i], for kVectors vectors of columns; `partial`
+/// columns of the last vector (kWidth: all).
 template <class R, class T, int kVectors, bool kPartial>
 void reduce_column_tile(const T* x, int64_t n, int64_t stride, int64_t partial, T* y) {
   using V = Vec<T>;
@@ -247,10 +247,12 @@ Cut plan_cut(const ReduceArgs& args) {
     return cut;
   }
   if (args.inner > 1 && args.op == ReduceOp::kLogSumExp) return cut;
-  cut.chunk = args.inner == 1 ? 32768 : std::max<int64_t>(512, 65536 / std::max<int64_t>(1, args.inner));
+  cut.chunk =
+      args.inner == 1 ? 32768 : std::max<int64_t>(512, 65536 / std::max<int64_t>(1, args.inner));
   cut.chunks = (args.n + cut.chunk - 1) / cut.chunk;
   const int64_t few = args.inner == 1 ? 64 : 8192;
-  cut.chunked = args.outer > 0 && args.inner > 0 && cut.chunks > 1 && args.outer * args.inner <= few;
+  cut.chunked =
+      args.outer > 0 && args.inner > 0 && cut.chunks > 1 && args.outer * args.inner <= few;
   return cut;
 }
 
@@ -585,7 +587,8 @@ void scan(const ScanArgs& args, const Exec& exec) {
                        acc.store(to + j * inner);
                      }
                    } else if (inner == 1) {
-                     using S = std::conditional_t<V::kFloating, T, std::make_unsigned_t<typename V::Int>>;
+                     using S =
+                         std::conditional_t<V::kFloating, T, std::make_unsigned_t<typename V::Int>>;
                      S a = kProduct ? S(1) : S(0);
                      for (int64_t j = 0; j < n; ++j) {
                        a = kProduct ? a * static_cast<S>(from[j]) : a + static_cast<S>(from[j]);

@@ -1,14 +1,14 @@
-// The vector operations that hand-written kernels need, over Eigen's packets, so that each kernel is
-// written once for every instruction set. Partial loads and stores serve the tails: a tail element
-// goes through the same instructions, and so gets the same bits, as any other. Comparisons and bit
-// work use the vector extensions that GCC and Clang share.
+// The vector operations that hand-written kernels need, over Eigen's packets, so that each kernel
+// is written once for every instruction set. Partial loads and stores serve the tails: a tail
+// element goes through the same instructions, and so gets the same bits, as any other. Comparisons
+// and bit work use the vector extensions that GCC and Clang share.
 #pragma once
 
-#include <Eigen/Core>
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <Eigen/Core>
 #include <limits>
 #include <type_traits>
 #include <utility>
@@ -89,8 +89,8 @@ struct Vec {
     if constexpr (sizeof(T) == 4) {
       return {(Packet)_mm256_maskload_epi32(reinterpret_cast<const int*>(p), (__m256i)first(n))};
     } else {
-      return {(Packet)_mm256_maskload_epi64(reinterpret_cast<const long long*>(p),
-                                            (__m256i)first(n))};
+      return {
+          (Packet)_mm256_maskload_epi64(reinterpret_cast<const long long*>(p), (__m256i)first(n))};
     }
 #else
     alignas(64) T buffer[kWidth] = {};
@@ -161,7 +161,9 @@ struct Vec {
   friend Bits operator==(Vec a, Vec b) { return (Bits)(a.v == b.v); }
   friend Bits operator!=(Vec a, Vec b) { return (Bits)(a.v != b.v); }
 
-  static UBits sign_bits() { return UBits{} + (std::make_unsigned_t<Int>(1) << (sizeof(T) * 8 - 1)); }
+  static UBits sign_bits() {
+    return UBits{} + (std::make_unsigned_t<Int>(1) << (sizeof(T) * 8 - 1));
+  }
 };
 
 /// a * b + c, fused where the instruction set has it.
@@ -263,23 +265,23 @@ inline Vec<T> sqrt(Vec<T> x) {
 
 // Rounding to integers (round: half to even).
 #if defined(__AVX512F__)
-#define LAMELLA_ROUND_(MODE)                                                                     \
-  if constexpr (std::is_same_v<T, float>)                                                        \
-    return {_mm512_maskz_roundscale_ps(0xffff, x.v, (MODE) | _MM_FROUND_NO_EXC)};                              \
-  else                                                                                           \
-    return {_mm512_maskz_roundscale_pd(0xff, x.v, (MODE) | _MM_FROUND_NO_EXC)}
+#define LAMELLA_ROUND_(MODE)                                                      \
+  if constexpr (std::is_same_v<T, float>)                                         \
+    return {_mm512_maskz_roundscale_ps(0xffff, x.v, (MODE) | _MM_FROUND_NO_EXC)}; \
+  else                                                                            \
+    return { _mm512_maskz_roundscale_pd(0xff, x.v, (MODE) | _MM_FROUND_NO_EXC) }
 #elif defined(__AVX__)
-#define LAMELLA_ROUND_(MODE)                                                                     \
-  if constexpr (std::is_same_v<T, float>)                                                        \
-    return {_mm256_round_ps(x.v, (MODE) | _MM_FROUND_NO_EXC)};                                   \
-  else                                                                                           \
-    return {_mm256_round_pd(x.v, (MODE) | _MM_FROUND_NO_EXC)}
+#define LAMELLA_ROUND_(MODE)                                   \
+  if constexpr (std::is_same_v<T, float>)                      \
+    return {_mm256_round_ps(x.v, (MODE) | _MM_FROUND_NO_EXC)}; \
+  else                                                         \
+    return { _mm256_round_pd(x.v, (MODE) | _MM_FROUND_NO_EXC) }
 #elif defined(__SSE4_1__)
-#define LAMELLA_ROUND_(MODE)                                                                     \
-  if constexpr (std::is_same_v<T, float>)                                                        \
-    return {_mm_round_ps(x.v, (MODE) | _MM_FROUND_NO_EXC)};                                      \
-  else                                                                                           \
-    return {_mm_round_pd(x.v, (MODE) | _MM_FROUND_NO_EXC)}
+#define LAMELLA_ROUND_(MODE)                                \
+  if constexpr (std::is_same_v<T, float>)                   \
+    return {_mm_round_ps(x.v, (MODE) | _MM_FROUND_NO_EXC)}; \
+  else                                                      \
+    return { _mm_round_pd(x.v, (MODE) | _MM_FROUND_NO_EXC) }
 #endif
 template <class T>
 inline Vec<T> floor(Vec<T> x) {
@@ -326,7 +328,8 @@ inline Vec<T> fold_lanes(Vec<T> x, F f) {
 }
 }  // namespace simd_detail
 
-/// Combines the elements of x by f (on vectors), halves first: the order depends on the width alone.
+/// Combines the elements of x by f (on vectors), halves first: the order depends on the width
+/// alone.
 template <class T, class F>
 inline T horizontal(Vec<T> x, F f) {
   return simd_detail::fold_lanes<Vec<T>::kWidth / 2>(x, f)[0];

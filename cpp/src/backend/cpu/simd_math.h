@@ -1,7 +1,7 @@
 // Elementary functions on vectors. NaN and Inf propagate; denormal arguments and results are right.
 // The bound at each function is the largest error seen against a long double reference, over dense
-// samples of the whole range, with FMA (without FMA add 0.5 ulp at most); tests/cpp/test_kernels.cpp
-// holds them to it. Functions marked "per lane" call std::.
+// samples of the whole range, with FMA (without FMA add 0.5 ulp at most);
+// tests/cpp/test_kernels.cpp holds them to it. Functions marked "per lane" call std::.
 #pragma once
 
 #include <cmath>
@@ -42,8 +42,8 @@ template <class T>
 inline Vec<T> pow2_of_shifted(Vec<T> shifted) {
   using F = FloatFormat<T>;
   using V = Vec<T>;
-  const auto n = shifted.ubits() +
-                 (typename V::UBits{} + std::make_unsigned_t<typename V::Int>(F::kBias));
+  const auto n =
+      shifted.ubits() + (typename V::UBits{} + std::make_unsigned_t<typename V::Int>(F::kBias));
   return {(typename V::Packet)(n << F::kMantissa)};
 }
 
@@ -81,11 +81,11 @@ inline constexpr float kExpm1F[] = {1.666666678e-01f, 4.166647455e-02f, 8.333280
                                     1.393420174e-03f, 1.991105489e-04f};
 inline constexpr float kExpF[] = {1.666651471e-01f, 4.166637608e-02f, 8.369435041e-03f,
                                   1.394303495e-03f};
-inline constexpr double kExpD[] = {
-    1.66666666666666768e-01, 4.16666666666666921e-02, 8.33333333332074259e-03,
-    1.38888888888686972e-03, 1.98412698887076653e-04, 2.48015873592595489e-05,
-    2.75572413262353951e-06, 2.75572427601375434e-07, 2.51101286093372735e-08,
-    2.09246534214626675e-09};
+inline constexpr double kExpD[] = {1.66666666666666768e-01, 4.16666666666666921e-02,
+                                   8.33333333332074259e-03, 1.38888888888686972e-03,
+                                   1.98412698887076653e-04, 2.48015873592595489e-05,
+                                   2.75572413262353951e-06, 2.75572427601375434e-07,
+                                   2.51101286093372735e-08, 2.09246534214626675e-09};
 
 /// log(m 2^k) of a positive normal u with u = m 2^k, m in [sqrt(1/2), sqrt(2)); `c` is a correction
 /// to u that was lost in rounding, used where kCorrect.
@@ -121,10 +121,10 @@ inline Vec<T> log_core(Vec<T> u, Vec<T> extra_exponent, Vec<T> c) {
                                    0xf89e26.0p-26f};
     r = z * polynomial(z, kL);
   } else {
-    static constexpr double kL[] = {
-        6.666666666666735130e-01, 3.999999999940941908e-01, 2.857142874366239149e-01,
-        2.222219843214978396e-01, 1.818357216161805012e-01, 1.531383769920937332e-01,
-        1.479819860511658591e-01};
+    static constexpr double kL[] = {6.666666666666735130e-01, 3.999999999940941908e-01,
+                                    2.857142874366239149e-01, 2.222219843214978396e-01,
+                                    1.818357216161805012e-01, 1.531383769920937332e-01,
+                                    1.479819860511658591e-01};
     r = z * polynomial(z, kL);
   }
   constexpr T kLn2Hi = kSingle ? T(6.9313812256e-01) : T(6.93147180369123816490e-01);
@@ -213,8 +213,8 @@ inline Vec<T> expm1(Vec<T> x) {
   }
   p = fma(fma(p, r, V::set1(T(0.5))), r2, r);
   // (1 + p) 2^n - 1, halved so that n = 128 does not overflow too early.
-  const V half_pow = V::set1(T(0.5)) * math_detail::scale(V::set1(T(1)), n - V::set1(T(1))) *
-                     V::set1(T(2));
+  const V half_pow =
+      V::set1(T(0.5)) * math_detail::scale(V::set1(T(1)), n - V::set1(T(1))) * V::set1(T(2));
   const V y = fma(half_pow, p, half_pow - V::set1(T(0.5)));
   // Tiny and signed zero arguments return themselves.
   return select<T>(x0 == V::zero(), x0, y + y);
@@ -266,8 +266,8 @@ inline Vec<T> tanh(Vec<T> x) {
   const V two = V::set1(T(2));
   const V e = exp(t + t);
   if constexpr (kSingle) {
-    static constexpr float kT[] = {-3.333333091e-01f, 1.333320977e-01f, -5.394720465e-02f,
-                                   2.170296897e-02f, -8.182678013e-03f, 2.147540334e-03f};
+    static constexpr float kT[] = {-3.333333091e-01f, 1.333320977e-01f,  -5.394720465e-02f,
+                                   2.170296897e-02f,  -8.182678013e-03f, 2.147540334e-03f};
     const V near = fma(polynomial(s, kT) * s, x, x);
     const V far = copy_sign(one - two / (one + e), x);
     return select<T>(small, near, far);
@@ -302,8 +302,8 @@ inline Vec<T> erf(Vec<T> x) {
     const V t = abs(x);
     const V s = x * x;
     // near 0: x + x p(x^2)
-    static constexpr float kNear[] = {1.28379166e-1f, -3.76125336e-1f, 1.12819925e-1f,
-                                      -2.67681349e-2f, 4.99119423e-3f, -5.96761703e-4f};
+    static constexpr float kNear[] = {1.28379166e-1f,  -3.76125336e-1f, 1.12819925e-1f,
+                                      -2.67681349e-2f, 4.99119423e-3f,  -5.96761703e-4f};
     const V near = fma(polynomial(s, kNear), x, x);
     // elsewhere: 1 - exp(-q(|x|)); erf is 1 in float beyond 4
     const V c = at_most(t, V::set1(4.0f));
@@ -320,7 +320,7 @@ namespace math_detail {
 
 template <class T>
 struct Reduced {
-  Vec<T> r;                        // in [-pi/4, pi/4]
+  Vec<T> r;                         // in [-pi/4, pi/4]
   typename Vec<T>::UBits quadrant;  // of x, modulo 4
 };
 
@@ -375,8 +375,8 @@ inline Vec<T> sin_of(const Reduced<T>& a) {
     static constexpr double kS[] = {-1.66666666666666324348e-01, 8.33333333332248946124e-03,
                                     -1.98412698298579493134e-04, 2.75573137070700676789e-06,
                                     -2.50507602534068634195e-08, 1.58969099521155010221e-10};
-    static constexpr double kC[] = {4.16666666666666019037e-02,  -1.38888888888741095749e-03,
-                                    2.48015872894767294178e-05,  -2.75573143513906633035e-07,
+    static constexpr double kC[] = {4.16666666666666019037e-02, -1.38888888888741095749e-03,
+                                    2.48015872894767294178e-05, -2.75573143513906633035e-07,
                                     2.08757232129817482790e-09, -1.13596475577881948265e-11};
     s = fma(polynomial(z, kS) * z, a.r, a.r);
     c = w + fma(polynomial(z, kC), z * z, (V::set1(T(1)) - w) - hz);

@@ -124,9 +124,8 @@ void softmax(const SoftmaxArgs& args, const Exec& exec) {
       const V m = V::set1(row_max(x, cols));
       V acc = V::zero();
       if (args.log) {
-        for_vectors<T>(cols, [&](int64_t i, int64_t n) {
-          acc = acc + keep_n(exp(load_n(x + i, n) - m), n);
-        });
+        for_vectors<T>(
+            cols, [&](int64_t i, int64_t n) { acc = acc + keep_n(exp(load_n(x + i, n) - m), n); });
         const V log_sum = V::set1(log_one(sum(acc)));
         for_vectors<T>(cols, [&](int64_t i, int64_t n) {
           store_n((load_n(x + i, n) - m) - log_sum, y + i, n);
@@ -138,9 +137,8 @@ void softmax(const SoftmaxArgs& args, const Exec& exec) {
           acc = acc + e;
         });
         const V total = V::set1(sum(acc));
-        for_vectors<T>(cols, [&](int64_t i, int64_t n) {
-          store_n(load_n(y + i, n) / total, y + i, n);
-        });
+        for_vectors<T>(cols,
+                       [&](int64_t i, int64_t n) { store_n(load_n(y + i, n) / total, y + i, n); });
       }
     }
   });
@@ -153,29 +151,30 @@ void softmax_grad(const SoftmaxGradArgs& args, const Exec& exec) {
   const T* g0 = static_cast<const T*>(args.g);
   T* dx0 = static_cast<T*>(args.dx);
   const int64_t cols = args.cols;
-  parallel_for(exec, args.rows, grain_for((args.log ? 6 : 3) * cols), [&](int64_t begin, int64_t end) {
-    for (int64_t r = begin; r < end; ++r) {
-      const T* y = y0 + r * cols;
-      const T* g = g0 + r * cols;
-      T* dx = dx0 + r * cols;
-      V acc = V::zero();
-      if (args.log) {
-        for_vectors<T>(cols, [&](int64_t i, int64_t n) { acc = acc + load_n(g + i, n); });
-        const V total = V::set1(sum(acc));
-        for_vectors<T>(cols, [&](int64_t i, int64_t n) {
-          store_n(fma(-exp(load_n(y + i, n)), total, load_n(g + i, n)), dx + i, n);
-        });
-      } else {
-        for_vectors<T>(cols, [&](int64_t i, int64_t n) {
-          acc = fma(load_n(y + i, n), load_n(g + i, n), acc);
-        });
-        const V total = V::set1(sum(acc));
-        for_vectors<T>(cols, [&](int64_t i, int64_t n) {
-          store_n(load_n(y + i, n) * (load_n(g + i, n) - total), dx + i, n);
-        });
-      }
-    }
-  });
+  parallel_for(
+      exec, args.rows, grain_for((args.log ? 6 : 3) * cols), [&](int64_t begin, int64_t end) {
+        for (int64_t r = begin; r < end; ++r) {
+          const T* y = y0 + r * cols;
+          const T* g = g0 + r * cols;
+          T* dx = dx0 + r * cols;
+          V acc = V::zero();
+          if (args.log) {
+            for_vectors<T>(cols, [&](int64_t i, int64_t n) { acc = acc + load_n(g + i, n); });
+            const V total = V::set1(sum(acc));
+            for_vectors<T>(cols, [&](int64_t i, int64_t n) {
+              store_n(fma(-exp(load_n(y + i, n)), total, load_n(g + i, n)), dx + i, n);
+            });
+          } else {
+            for_vectors<T>(cols, [&](int64_t i, int64_t n) {
+              acc = fma(load_n(y + i, n), load_n(g + i, n), acc);
+            });
+            const V total = V::set1(sum(acc));
+            for_vectors<T>(cols, [&](int64_t i, int64_t n) {
+              store_n(load_n(y + i, n) * (load_n(g + i, n) - total), dx + i, n);
+            });
+          }
+        }
+      });
 }
 
 template <class T>
@@ -228,9 +227,8 @@ void softmax_cross_entropy(const SoftmaxCrossEntropyArgs& args, const Exec& exec
       const T s = sum(acc);
       loss[r] = sum(acc_t) * log_one(s) - sum(acc_tz);
       const V total = V::set1(s);
-      for_vectors<T>(cols, [&](int64_t i, int64_t n) {
-        store_n(load_n(p + i, n) / total, p + i, n);
-      });
+      for_vectors<T>(cols,
+                     [&](int64_t i, int64_t n) { store_n(load_n(p + i, n) / total, p + i, n); });
     }
   });
 }
