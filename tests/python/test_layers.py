@@ -412,6 +412,7 @@ def reference():
     return pytest.importorskip("keras")
 
 
+@pytest.mark.reference
 @pytest.mark.parametrize(
     ("name", "arguments", "shape"),
     PARITY,
@@ -463,6 +464,7 @@ def _plain(value):
     return value
 
 
+@pytest.mark.reference
 @pytest.mark.parametrize(
     "name",
     ["Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Concatenate"],
@@ -474,6 +476,7 @@ def test_merging_agrees_with_keras(reference, name):
     np.testing.assert_allclose(a, b, rtol=1e-6)
 
 
+@pytest.mark.reference
 @pytest.mark.parametrize(
     ("axes", "a", "b"),
     [

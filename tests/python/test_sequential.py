@@ -340,6 +340,7 @@ def branches(k):
     return k.Model(x, layers.Add()([y, layers.Dense(6)(x)]))
 
 
+@pytest.mark.reference
 @pytest.mark.parametrize("make", [cnn, branches])
 @pytest.mark.parametrize("columns", ["60", "80", "200"])
 @pytest.mark.parametrize(
@@ -355,6 +356,7 @@ def test_summary_agrees_with_keras(monkeypatch, make, columns, arguments):
     assert text_of(make(keras), **arguments) == text_of(make(reference), **arguments)
 
 
+@pytest.mark.reference
 @pytest.mark.parametrize("make", [cnn, branches])
 def test_model_config_agrees_with_keras(make):
     os.environ.setdefault("KERAS_BACKEND", "jax")

@@ -151,6 +151,7 @@ def reference():
     return pytest.importorskip("keras")
 
 
+@pytest.mark.reference
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize(
     "optimizer",

@@ -1,0 +1,36 @@
+// Keras's configuration is written, never read, in C++: text suffices.
+#pragma once
+
+#include <array>
+#include <charconv>
+#include <cstdint>
+#include <span>
+#include <string>
+
+namespace lamella::nn {
+
+/// Names are checked where they are given, so nothing needs escaping.
+inline std::string quote(const std::string& s) { return '"' + s + '"'; }
+
+inline std::string number(double value) {
+  std::array<char, 32> text{};
+  const auto end = std::to_chars(text.data(), text.data() + text.size(), value).ptr;
+  return {text.data(), end};
+}
+
+inline std::string flag(bool on) { return on ? "true" : "false"; }
+
+/// [1, null]: negative sizes are unknown.
+inline std::string sizes(std::span<const std::int64_t> values, bool unknown = false) {
+  std::string out = "[";
+  for (const std::int64_t v : values)
+    out += (out.size() > 1 ? "," : "") + (v < 0 && unknown ? "null" : std::to_string(v));
+  return out + "]";
+}
+
+inline std::string object(const char* module, const std::string& kind, const std::string& config) {
+  return "{\"module\":\"" + std::string(module) + "\",\"class_name\":" + quote(kind) +
+         ",\"config\":{" + config + "},\"registered_name\":null}";
+}
+
+}  // namespace lamella::nn
