@@ -23,7 +23,7 @@ class RadialBasis(Layer):
         self.units = units
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        # The weights are made when the number of inputs is known.
+        """Make the weights, now that the number of inputs is known."""
         self.centres = self.add_weight(
             shape=(self.units, input_shape[-1]),
             initializer=keras.initializers.RandomUniform(-1.5, 1.5),
@@ -34,13 +34,14 @@ class RadialBasis(Layer):
         )
 
     def call(self, inputs: Any) -> Any:
+        """Say what the layer computes; this is traced once."""
         # (batch, 1, features) - (units, features) -> (batch, units, features)
         distance = ops.expand_dims(inputs, 1) - self.centres
         squared = ops.sum(ops.square(distance), axis=-1)
         return ops.exp(-ops.softplus(self.sharpness) * squared)
 
     def get_config(self) -> dict[str, Any]:
-        # What __init__ needs to make the layer again from a file.
+        """Return what __init__ needs to make the layer again from a file."""
         return {**super().get_config(), "units": self.units}
 
 

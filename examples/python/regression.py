@@ -22,7 +22,7 @@ def make_data(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return x, y
 
 
-def main(folder: Path = Path(".")) -> float:
+def main(folder: Path = Path()) -> float:
     keras.utils.set_random_seed(0)
     x_train, y_train = make_data(1000, seed=1)
     x_test, y_test = make_data(500, seed=2)
@@ -60,4 +60,4 @@ def main(folder: Path = Path(".")) -> float:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path("."))
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path())

@@ -37,29 +37,33 @@ void bind_graph(py::module_& m) {
           },
           py::arg("name"), py::arg("shape"), py::arg("dtype") = "float32",
           "A new input; None for unknown sizes (at axis 0 they are all one: the batch).")
-      .def("output",
-           [](Graph& g, const std::string& name, py::object value) {
-             g.output(name, as_tensor(value));
-           },
-           py::arg("name"), py::arg("value"))
-      .def("set_loss", [](Graph& g, py::object loss) { g.set_loss(as_tensor(loss)); },
-           py::arg("loss"))
-      .def("set_learning_rate",
-           [](Graph& g, py::object value) {
-             g.set_learning_rate(ops::cast(as_tensor(value), DType::kFloat32));
-           },
-           py::arg("value"))
-      .def("scope", [](const Graph& g, std::string name) { return Scope{g, std::move(name), ""}; },
-           py::arg("name"), "Names the nodes recorded inside the `with` block.")
+      .def(
+          "output",
+          [](Graph& g, const std::string& name, py::object value) {
+            g.output(name, as_tensor(value));
+          },
+          py::arg("name"), py::arg("value"))
+      .def(
+          "set_loss", [](Graph& g, py::object loss) { g.set_loss(as_tensor(loss)); },
+          py::arg("loss"))
+      .def(
+          "set_learning_rate",
+          [](Graph& g, py::object value) {
+            g.set_learning_rate(ops::cast(as_tensor(value), DType::kFloat32));
+          },
+          py::arg("value"))
+      .def(
+          "scope", [](const Graph& g, std::string name) { return Scope{g, std::move(name), ""}; },
+          py::arg("name"), "Names the nodes recorded inside the `with` block.")
       .def_property_readonly("inputs", &Graph::input_names)
-      .def_property_readonly("input_specs",
-                             [](const Graph& g) {
-                               py::list out;
-                               for (const Spec& s : g.input_specs())
-                                 out.append(py::make_tuple(shape_tuple(s.shape),
-                                                           std::string(name(s.dtype))));
-                               return out;
-                             })
+      .def_property_readonly(
+          "input_specs",
+          [](const Graph& g) {
+            py::list out;
+            for (const Spec& s : g.input_specs())
+              out.append(py::make_tuple(shape_tuple(s.shape), std::string(name(s.dtype))));
+            return out;
+          })
       .def_property_readonly("outputs", &Graph::output_names)
       .def_property_readonly("variables", &Graph::variables)
       .def_property_readonly("has_loss", &Graph::has_loss)
@@ -68,9 +72,12 @@ void bind_graph(py::module_& m) {
         return detail::format("<Graph inputs=", g.input_names().size(),
                               " outputs=", g.output_names().size(), ">");
       });
-  m.def("current_graph", []() -> py::object {
-    return open.empty() ? py::object(py::none()) : py::cast(open.back().first);
-  }, "The graph that this thread traces, or None.");
+  m.def(
+      "current_graph",
+      []() -> py::object {
+        return open.empty() ? py::object(py::none()) : py::cast(open.back().first);
+      },
+      "The graph that this thread traces, or None.");
 }
 
 }  // namespace lamella::python

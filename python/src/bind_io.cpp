@@ -15,7 +15,8 @@ void bind_io(py::module_& m) {
         py::gil_scoped_release release;
         io::save_safetensors(path, archive);
       },
-      py::arg("path"), py::arg("tensors"), py::arg("metadata") = std::map<std::string, std::string>{},
+      py::arg("path"), py::arg("tensors"),
+      py::arg("metadata") = std::map<std::string, std::string>{},
       "Writes a safetensors file atomically.");
   m.def(
       "load_safetensors",

@@ -19,19 +19,42 @@ void bind_elementwise(py::module_& m) {
     Tensor (*op)(const Tensor&);
   };
   static constexpr Unary kUnary[] = {
-      {"neg", &ops::neg},         {"abs", &ops::abs},           {"sign", &ops::sign},
-      {"square", &ops::square},   {"exp", &ops::exp},           {"expm1", &ops::expm1},
-      {"log", &ops::log},         {"log1p", &ops::log1p},       {"sqrt", &ops::sqrt},
-      {"rsqrt", &ops::rsqrt},     {"reciprocal", &ops::reciprocal}, {"sin", &ops::sin},
-      {"cos", &ops::cos},         {"tan", &ops::tan},           {"asin", &ops::asin},
-      {"acos", &ops::acos},       {"atan", &ops::atan},         {"sinh", &ops::sinh},
-      {"cosh", &ops::cosh},       {"tanh", &ops::tanh},         {"erf", &ops::erf},
-      {"floor", &ops::floor},     {"ceil", &ops::ceil},         {"round", &ops::round},
-      {"sigmoid", &ops::sigmoid}, {"softplus", &ops::softplus}, {"relu", &ops::relu},
-      {"silu", &ops::silu},       {"softsign", &ops::softsign}, {"selu", &ops::selu},
-      {"hard_sigmoid", &ops::hard_sigmoid}, {"hard_silu", &ops::hard_silu},
-      {"isnan", &ops::isnan},     {"isfinite", &ops::isfinite},
-      {"logical_not", &ops::logical_not}, {"stop_gradient", &ops::stop_gradient},
+      {"neg", &ops::neg},
+      {"abs", &ops::abs},
+      {"sign", &ops::sign},
+      {"square", &ops::square},
+      {"exp", &ops::exp},
+      {"expm1", &ops::expm1},
+      {"log", &ops::log},
+      {"log1p", &ops::log1p},
+      {"sqrt", &ops::sqrt},
+      {"rsqrt", &ops::rsqrt},
+      {"reciprocal", &ops::reciprocal},
+      {"sin", &ops::sin},
+      {"cos", &ops::cos},
+      {"tan", &ops::tan},
+      {"asin", &ops::asin},
+      {"acos", &ops::acos},
+      {"atan", &ops::atan},
+      {"sinh", &ops::sinh},
+      {"cosh", &ops::cosh},
+      {"tanh", &ops::tanh},
+      {"erf", &ops::erf},
+      {"floor", &ops::floor},
+      {"ceil", &ops::ceil},
+      {"round", &ops::round},
+      {"sigmoid", &ops::sigmoid},
+      {"softplus", &ops::softplus},
+      {"relu", &ops::relu},
+      {"silu", &ops::silu},
+      {"softsign", &ops::softsign},
+      {"selu", &ops::selu},
+      {"hard_sigmoid", &ops::hard_sigmoid},
+      {"hard_silu", &ops::hard_silu},
+      {"isnan", &ops::isnan},
+      {"isfinite", &ops::isfinite},
+      {"logical_not", &ops::logical_not},
+      {"stop_gradient", &ops::stop_gradient},
   };
   for (const Unary& u : kUnary) {
     auto* op = u.op;
@@ -73,20 +96,25 @@ void bind_elementwise(py::module_& m) {
         },
         py::arg("x"), py::arg("y"));
   }
-  m.def("gelu", [](py::object x, bool approximate) { return ops::gelu(as_tensor(x), approximate); },
-        py::arg("x"), py::arg("approximate"));
-  m.def("leaky_relu", [](py::object x, double slope) { return ops::leaky_relu(as_tensor(x), slope); },
-        py::arg("x"), py::arg("slope"));
-  m.def("elu", [](py::object x, double alpha) { return ops::elu(as_tensor(x), alpha); },
-        py::arg("x"), py::arg("alpha"));
-  m.def("clip",
-        [](py::object x, double low, double high) { return ops::clip(as_tensor(x), low, high); },
-        py::arg("x"), py::arg("low"), py::arg("high"));
-  m.def("cast",
-        [](py::object x, const std::string& dtype) {
-          return ops::cast(as_tensor(x), parse_dtype(dtype));
-        },
-        py::arg("x"), py::arg("dtype"));
+  m.def(
+      "gelu", [](py::object x, bool approximate) { return ops::gelu(as_tensor(x), approximate); },
+      py::arg("x"), py::arg("approximate"));
+  m.def(
+      "leaky_relu", [](py::object x, double slope) { return ops::leaky_relu(as_tensor(x), slope); },
+      py::arg("x"), py::arg("slope"));
+  m.def(
+      "elu", [](py::object x, double alpha) { return ops::elu(as_tensor(x), alpha); }, py::arg("x"),
+      py::arg("alpha"));
+  m.def(
+      "clip",
+      [](py::object x, double low, double high) { return ops::clip(as_tensor(x), low, high); },
+      py::arg("x"), py::arg("low"), py::arg("high"));
+  m.def(
+      "cast",
+      [](py::object x, const std::string& dtype) {
+        return ops::cast(as_tensor(x), parse_dtype(dtype));
+      },
+      py::arg("x"), py::arg("dtype"));
   m.def(
       "where",
       [](py::object condition, py::object x, py::object y) {
@@ -122,13 +150,16 @@ void bind_shape_ops(py::module_& m) {
         return ops::reshape(as_tensor(x), s, infer);
       },
       py::arg("x"), py::arg("shape"));
-  m.def("transpose",
-        [](py::object x, py::object perm) { return ops::transpose(as_tensor(x), to_axes(perm)); },
-        py::arg("x"), py::arg("perm") = py::none());
-  m.def("concat", [tensors](py::object parts, int axis) { return ops::concat(tensors(parts), axis); },
-        py::arg("parts"), py::arg("axis"));
-  m.def("stack", [tensors](py::object parts, int axis) { return ops::stack(tensors(parts), axis); },
-        py::arg("parts"), py::arg("axis"));
+  m.def(
+      "transpose",
+      [](py::object x, py::object perm) { return ops::transpose(as_tensor(x), to_axes(perm)); },
+      py::arg("x"), py::arg("perm") = py::none());
+  m.def(
+      "concat", [tensors](py::object parts, int axis) { return ops::concat(tensors(parts), axis); },
+      py::arg("parts"), py::arg("axis"));
+  m.def(
+      "stack", [tensors](py::object parts, int axis) { return ops::stack(tensors(parts), axis); },
+      py::arg("parts"), py::arg("axis"));
   m.def(
       "slice",
       [](py::object x, py::object starts, py::object stops, const Sizes& steps) {
@@ -153,33 +184,41 @@ void bind_shape_ops(py::module_& m) {
       [](py::object x, const std::vector<std::pair<std::int64_t, std::int64_t>>& widths,
          double value) { return ops::pad(as_tensor(x), widths, value); },
       py::arg("x"), py::arg("widths"), py::arg("value") = 0.0);
-  m.def("broadcast_to",
-        [](py::object x, py::object shape) {
-          return ops::broadcast_to(as_tensor(x), to_shape(shape));
-        },
-        py::arg("x"), py::arg("shape"));
-  m.def("gather",
-        [](py::object x, py::object index, int axis) {
-          return ops::gather(as_tensor(x), as_tensor(index), axis);
-        },
-        py::arg("x"), py::arg("index"), py::arg("axis"));
-  m.def("one_hot",
-        [](py::object index, std::int64_t classes, const std::string& dtype) {
-          return ops::one_hot(as_tensor(index), classes, parse_dtype(dtype));
-        },
-        py::arg("index"), py::arg("classes"), py::arg("dtype"));
-  m.def("flip", [](py::object x, py::object axes) {
-          const Tensor t = as_tensor(x);
-          std::vector<int> a = to_axes(axes);
-          if (a.empty())
-            for (int i = 0; i < t.rank(); ++i) a.push_back(i);
-          return ops::flip(t, a);
-        }, py::arg("x"), py::arg("axes") = py::none());
-  m.def("expand_dims", [](py::object x, int axis) { return ops::expand_dims(as_tensor(x), axis); },
-        py::arg("x"), py::arg("axis"));
-  m.def("squeeze",
-        [](py::object x, py::object axes) { return ops::squeeze(as_tensor(x), to_axes(axes)); },
-        py::arg("x"), py::arg("axes") = py::none());
+  m.def(
+      "broadcast_to",
+      [](py::object x, py::object shape) {
+        return ops::broadcast_to(as_tensor(x), to_shape(shape));
+      },
+      py::arg("x"), py::arg("shape"));
+  m.def(
+      "gather",
+      [](py::object x, py::object index, int axis) {
+        return ops::gather(as_tensor(x), as_tensor(index), axis);
+      },
+      py::arg("x"), py::arg("index"), py::arg("axis"));
+  m.def(
+      "one_hot",
+      [](py::object index, std::int64_t classes, const std::string& dtype) {
+        return ops::one_hot(as_tensor(index), classes, parse_dtype(dtype));
+      },
+      py::arg("index"), py::arg("classes"), py::arg("dtype"));
+  m.def(
+      "flip",
+      [](py::object x, py::object axes) {
+        const Tensor t = as_tensor(x);
+        std::vector<int> a = to_axes(axes);
+        if (a.empty())
+          for (int i = 0; i < t.rank(); ++i) a.push_back(i);
+        return ops::flip(t, a);
+      },
+      py::arg("x"), py::arg("axes") = py::none());
+  m.def(
+      "expand_dims", [](py::object x, int axis) { return ops::expand_dims(as_tensor(x), axis); },
+      py::arg("x"), py::arg("axis"));
+  m.def(
+      "squeeze",
+      [](py::object x, py::object axes) { return ops::squeeze(as_tensor(x), to_axes(axes)); },
+      py::arg("x"), py::arg("axes") = py::none());
   // Both by an extra axis that is broadcast and then merged.
   m.def(
       "repeat",
@@ -224,9 +263,9 @@ void bind_reductions(py::module_& m) {
     Tensor (*op)(const Tensor&, const ops::Axes&, bool);
   };
   static constexpr Reduction kReductions[] = {
-      {"sum", &ops::sum},   {"prod", &ops::prod}, {"max", &ops::max},
-      {"min", &ops::min},   {"mean", &ops::mean}, {"var", &ops::var},
-      {"any", &ops::any},   {"all", &ops::all},   {"logsumexp", &ops::logsumexp},
+      {"sum", &ops::sum},       {"prod", &ops::prod},     {"max", &ops::max},
+      {"min", &ops::min},       {"mean", &ops::mean},     {"var", &ops::var},
+      {"any", &ops::any},       {"all", &ops::all},       {"logsumexp", &ops::logsumexp},
       {"argmax", &ops::argmax}, {"argmin", &ops::argmin},
   };
   for (const Reduction& r : kReductions) {
@@ -241,20 +280,24 @@ void bind_reductions(py::module_& m) {
         },
         py::arg("x"), py::arg("axis") = py::none(), py::arg("keepdims") = false);
   }
-  m.def("cumsum", [](py::object x, int axis) { return ops::cumsum(as_tensor(x), axis); },
-        py::arg("x"), py::arg("axis"));
-  m.def("cumprod", [](py::object x, int axis) { return ops::cumprod(as_tensor(x), axis); },
-        py::arg("x"), py::arg("axis"));
+  m.def(
+      "cumsum", [](py::object x, int axis) { return ops::cumsum(as_tensor(x), axis); },
+      py::arg("x"), py::arg("axis"));
+  m.def(
+      "cumprod", [](py::object x, int axis) { return ops::cumprod(as_tensor(x), axis); },
+      py::arg("x"), py::arg("axis"));
 }
 
 void bind_nn(py::module_& m) {
-  m.def("matmul",
-        [](py::object a, py::object b) { return ops::matmul(as_tensor(a), as_tensor(b)); },
-        py::arg("a"), py::arg("b"));
-  m.def("softmax", [](py::object x, int axis) { return ops::softmax(as_tensor(x), axis); },
-        py::arg("x"), py::arg("axis") = -1);
-  m.def("log_softmax", [](py::object x, int axis) { return ops::log_softmax(as_tensor(x), axis); },
-        py::arg("x"), py::arg("axis") = -1);
+  m.def(
+      "matmul", [](py::object a, py::object b) { return ops::matmul(as_tensor(a), as_tensor(b)); },
+      py::arg("a"), py::arg("b"));
+  m.def(
+      "softmax", [](py::object x, int axis) { return ops::softmax(as_tensor(x), axis); },
+      py::arg("x"), py::arg("axis") = -1);
+  m.def(
+      "log_softmax", [](py::object x, int axis) { return ops::log_softmax(as_tensor(x), axis); },
+      py::arg("x"), py::arg("axis") = -1);
   m.def(
       "conv",
       [](py::object x, py::object w, const Sizes& strides, const std::string& padding,
@@ -308,23 +351,26 @@ void bind_nn(py::module_& m) {
       },
       py::arg("x"), py::arg("gamma"), py::arg("beta"), py::arg("epsilon"));
 
-  m.def("categorical_crossentropy",
-        [](py::object target, py::object output, bool from_logits, int axis) {
-          return ops::categorical_crossentropy(as_tensor(target), as_tensor(output), from_logits,
-                                               axis);
-        },
-        py::arg("target"), py::arg("output"), py::arg("from_logits") = false, py::arg("axis") = -1);
-  m.def("sparse_categorical_crossentropy",
-        [](py::object target, py::object output, bool from_logits, int axis) {
-          return ops::sparse_categorical_crossentropy(as_tensor(target), as_tensor(output),
-                                                      from_logits, axis);
-        },
-        py::arg("target"), py::arg("output"), py::arg("from_logits") = false, py::arg("axis") = -1);
-  m.def("binary_crossentropy",
-        [](py::object target, py::object output, bool from_logits) {
-          return ops::binary_crossentropy(as_tensor(target), as_tensor(output), from_logits);
-        },
-        py::arg("target"), py::arg("output"), py::arg("from_logits") = false);
+  m.def(
+      "categorical_crossentropy",
+      [](py::object target, py::object output, bool from_logits, int axis) {
+        return ops::categorical_crossentropy(as_tensor(target), as_tensor(output), from_logits,
+                                             axis);
+      },
+      py::arg("target"), py::arg("output"), py::arg("from_logits") = false, py::arg("axis") = -1);
+  m.def(
+      "sparse_categorical_crossentropy",
+      [](py::object target, py::object output, bool from_logits, int axis) {
+        return ops::sparse_categorical_crossentropy(as_tensor(target), as_tensor(output),
+                                                    from_logits, axis);
+      },
+      py::arg("target"), py::arg("output"), py::arg("from_logits") = false, py::arg("axis") = -1);
+  m.def(
+      "binary_crossentropy",
+      [](py::object target, py::object output, bool from_logits) {
+        return ops::binary_crossentropy(as_tensor(target), as_tensor(output), from_logits);
+      },
+      py::arg("target"), py::arg("output"), py::arg("from_logits") = false);
 }
 
 void bind_random(py::module_& m) {
@@ -349,9 +395,9 @@ void bind_random(py::module_& m) {
           // None means the input's own size.
           int axis = 0;
           for (py::handle d : noise_shape) {
-            noise.push_back(d.is_none() ? t.shape()[axis]
-                                        : py::isinstance<Dim>(d) ? d.cast<Dim>()
-                                                                 : Dim(d.cast<std::int64_t>()));
+            noise.push_back(d.is_none()              ? t.shape()[axis]
+                            : py::isinstance<Dim>(d) ? d.cast<Dim>()
+                                                     : Dim(d.cast<std::int64_t>()));
             ++axis;
           }
         }

@@ -13,7 +13,8 @@ Tensor binary(Tensor (*op)(const Tensor&, const Tensor&), py::handle x, py::hand
   return op(a, b);
 }
 
-/// What numpy's basic indexing gives: ints, slices, None, Ellipsis; one integer array or tensor too.
+/// What numpy's basic indexing gives: ints, slices, None, Ellipsis; one integer array or tensor
+/// too.
 Tensor index(const Tensor& t, const py::object& key) {
   std::vector<py::object> items;
   if (py::isinstance<py::tuple>(key)) {
@@ -31,12 +32,13 @@ Tensor index(const Tensor& t, const py::object& key) {
   }
   if (ellipsis > 1) throw py::index_error("an index can hold only one ellipsis ('...')");
   if (used > t.rank())
-    throw py::index_error(detail::format("too many indices for a tensor of rank ", t.rank(), ": got ", used));
+    throw py::index_error(
+        detail::format("too many indices for a tensor of rank ", t.rank(), ": got ", used));
   if (ellipsis == 0) items.push_back(py::ellipsis());
 
   std::vector<Dim> starts, sizes;
   std::vector<std::int64_t> steps;
-  Shape result;          // after ints are dropped and None axes added
+  Shape result;                                  // after ints are dropped and None axes added
   std::optional<std::pair<int, Tensor>> gather;  // axis in the result so far, index
   int axis = 0;
   auto whole = [&] {
@@ -58,7 +60,8 @@ Tensor index(const Tensor& t, const py::object& key) {
       if (by == 0) throw py::value_error("slice step cannot be zero");
       if (n.known()) {
         py::ssize_t a = 0, z = 0, s = 0, length = 0;
-        if (!py::reinterpret_borrow<py::slice>(i).compute(static_cast<py::ssize_t>(n.value()), &a, &z, &s, &length))
+        if (!py::reinterpret_borrow<py::slice>(i).compute(static_cast<py::ssize_t>(n.value()), &a,
+                                                          &z, &s, &length))
           throw py::error_already_set();
         starts.emplace_back(length == 0 ? 0 : static_cast<std::int64_t>(a));
         sizes.emplace_back(static_cast<std::int64_t>(length));
@@ -83,8 +86,8 @@ Tensor index(const Tensor& t, const py::object& key) {
       const Dim n = t.shape()[axis];
       const auto v = i.cast<std::int64_t>();
       if (n.known() && (v >= n.value() || v < -n.value()))
-        throw py::index_error(detail::format("index ", v, " is out of range for axis ", axis,
-                                             " of size ", n));
+        throw py::index_error(
+            detail::format("index ", v, " is out of range for axis ", axis, " of size ", n));
       starts.push_back(v >= 0 ? Dim(v) : n - Dim(-v));
       sizes.emplace_back(1);
       steps.push_back(1);
@@ -131,12 +134,18 @@ void bind_dim(py::module_& m) {
       .def("__repr__", [](Dim d) { return "Dim(" + d.str() + ")"; })
       .def(py::self == py::self)
       .def("__hash__", [](Dim d) { return std::hash<std::int64_t>()(d.raw()); })
-      .def("__add__", [](Dim a, Dim b) { return a + b; }, py::is_operator())
-      .def("__radd__", [](Dim a, Dim b) { return a + b; }, py::is_operator())
-      .def("__sub__", [](Dim a, Dim b) { return a - b; }, py::is_operator())
-      .def("__rsub__", [](Dim a, Dim b) { return b - a; }, py::is_operator())
-      .def("__mul__", [](Dim a, Dim b) { return a * b; }, py::is_operator())
-      .def("__rmul__", [](Dim a, Dim b) { return a * b; }, py::is_operator())
+      .def(
+          "__add__", [](Dim a, Dim b) { return a + b; }, py::is_operator())
+      .def(
+          "__radd__", [](Dim a, Dim b) { return a + b; }, py::is_operator())
+      .def(
+          "__sub__", [](Dim a, Dim b) { return a - b; }, py::is_operator())
+      .def(
+          "__rsub__", [](Dim a, Dim b) { return b - a; }, py::is_operator())
+      .def(
+          "__mul__", [](Dim a, Dim b) { return a * b; }, py::is_operator())
+      .def(
+          "__rmul__", [](Dim a, Dim b) { return a * b; }, py::is_operator())
       .def("__floordiv__", [](Dim a, Dim b) { return floor_div(a, b); }, py::is_operator());
   // Lets ints stand on either side of the operators above.
   py::implicitly_convertible<py::int_, Dim>();
@@ -150,10 +159,12 @@ void bind_tensor(py::module_& m) {
   py::class_<Tensor> tensor(m, "Tensor", py::buffer_protocol(),
                             "A dense array, or a value of a Graph being traced.");
   tensor
-      .def_property_readonly("shape", [](const Tensor& t) { return shape_tuple(t.shape()); },
-                             "Sizes; None where not known while tracing.")
-      .def_property_readonly("dims", [](const Tensor& t) { return dims_tuple(t.shape()); },
-                             "Sizes; Dim objects where not known while tracing.")
+      .def_property_readonly(
+          "shape", [](const Tensor& t) { return shape_tuple(t.shape()); },
+          "Sizes; None where not known while tracing.")
+      .def_property_readonly(
+          "dims", [](const Tensor& t) { return dims_tuple(t.shape()); },
+          "Sizes; Dim objects where not known while tracing.")
       .def_property_readonly("ndim", [](const Tensor& t) { return t.rank(); })
       .def_property_readonly("size",
                              [](const Tensor& t) -> py::object {
@@ -164,14 +175,15 @@ void bind_tensor(py::module_& m) {
       .def_property_readonly("is_symbolic", &Tensor::is_symbolic)
       .def("numpy", &numpy_of, py::arg("copy") = false,
            "A read-only view of the elements, or a writable copy.")
-      .def("item",
-           [](const Tensor& t) -> py::object {
-             const double v = t.item();
-             if (is_floating(t.dtype())) return py::float_(v);
-             if (t.dtype() == DType::kBool) return py::bool_(v != 0);
-             return py::int_(integer(t));
-           },
-           "The only element as a Python number.")
+      .def(
+          "item",
+          [](const Tensor& t) -> py::object {
+            const double v = t.item();
+            if (is_floating(t.dtype())) return py::float_(v);
+            if (t.dtype() == DType::kBool) return py::bool_(v != 0);
+            return py::int_(integer(t));
+          },
+          "The only element as a Python number.")
       .def("__float__", &Tensor::item)
       .def("__int__", &integer)
       .def("__index__",
@@ -196,14 +208,15 @@ void bind_tensor(py::module_& m) {
       .def("__getitem__", &index)
       .def("__repr__", &describe)
       .def("__hash__", [](const Tensor& t) { return std::hash<const void*>()(t.impl().get()); })
-      .def("__array__",
-           [](const Tensor& t, const py::object& dtype, const py::object& copy) -> py::object {
-             const bool wants_copy = !copy.is_none() && copy.cast<bool>();
-             py::object a = numpy_of(t, wants_copy);
-             if (!dtype.is_none()) a = a.attr("astype")(dtype, py::arg("copy") = false);
-             return a;
-           },
-           py::arg("dtype") = py::none(), py::arg("copy") = py::none())
+      .def(
+          "__array__",
+          [](const Tensor& t, const py::object& dtype, const py::object& copy) -> py::object {
+            const bool wants_copy = !copy.is_none() && copy.cast<bool>();
+            py::object a = numpy_of(t, wants_copy);
+            if (!dtype.is_none()) a = a.attr("astype")(dtype, py::arg("copy") = false);
+            return a;
+          },
+          py::arg("dtype") = py::none(), py::arg("copy") = py::none())
       .def("__dlpack__",
            [](const Tensor& t, const py::kwargs& options) {
              return numpy_of(t, false).attr("__dlpack__")(**options);
@@ -212,25 +225,30 @@ void bind_tensor(py::module_& m) {
       .def("reshape",
            [](const Tensor& t, const py::args& dims) {
              int infer = -1;
-             const bool nested = dims.size() == 1 && !PyIndex_Check(dims[0].ptr()) &&
-                                 !py::isinstance<Dim>(dims[0]);
+             const bool nested =
+                 dims.size() == 1 && !PyIndex_Check(dims[0].ptr()) && !py::isinstance<Dim>(dims[0]);
              const Shape s = nested ? to_shape(dims[0], &infer) : to_shape(dims, &infer);
              return ops::reshape(t, s, infer);
            })
-      .def("astype", [](const Tensor& t, const std::string& dtype) {
-             return ops::cast(t, parse_dtype(dtype));
-           }, py::arg("dtype"))
+      .def(
+          "astype",
+          [](const Tensor& t, const std::string& dtype) {
+            return ops::cast(t, parse_dtype(dtype));
+          },
+          py::arg("dtype"))
       .def_property_readonly("T", [](const Tensor& t) { return ops::transpose(t); })
       .def_property("requires_grad", &Tensor::requires_grad, &Tensor::set_requires_grad)
-      .def_property("grad", [](const Tensor& t) { return optional_grad(t.grad()); },
-                    [](Tensor& t, const std::optional<Tensor>& g) { t.set_grad(g.value_or(Tensor())); })
-      .def("backward",
-           [](const Tensor& t, const std::optional<Tensor>& gradient, bool retain_graph) {
-             py::gil_scoped_release release;
-             backward(t, gradient.value_or(Tensor()), retain_graph);
-           },
-           py::arg("gradient") = py::none(), py::arg("retain_graph") = false,
-           "Adds the gradient of this value to the .grad of every leaf it was computed from.")
+      .def_property(
+          "grad", [](const Tensor& t) { return optional_grad(t.grad()); },
+          [](Tensor& t, const std::optional<Tensor>& g) { t.set_grad(g.value_or(Tensor())); })
+      .def(
+          "backward",
+          [](const Tensor& t, const std::optional<Tensor>& gradient, bool retain_graph) {
+            py::gil_scoped_release release;
+            backward(t, gradient.value_or(Tensor()), retain_graph);
+          },
+          py::arg("gradient") = py::none(), py::arg("retain_graph") = false,
+          "Adds the gradient of this value to the .grad of every leaf it was computed from.")
       .def("detach", &Tensor::detach, "The same elements without history.");
   tensor.def_buffer([](const Tensor& t) {
     std::vector<py::ssize_t> shape, strides;
@@ -253,33 +271,41 @@ void bind_tensor(py::module_& m) {
     Tensor (*op)(const Tensor&, const Tensor&);
   };
   static constexpr Operator kOperators[] = {
-      {"__add__", "__radd__", &ops::add},          {"__sub__", "__rsub__", &ops::sub},
-      {"__mul__", "__rmul__", &ops::mul},          {"__truediv__", "__rtruediv__", &ops::div},
-      {"__floordiv__", "__rfloordiv__", &ops::floor_div}, {"__mod__", "__rmod__", &ops::mod},
-      {"__pow__", "__rpow__", &ops::pow},          {"__matmul__", "__rmatmul__", &ops::matmul},
-      {"__and__", "__rand__", &ops::logical_and},  {"__or__", "__ror__", &ops::logical_or},
-      {"__xor__", "__rxor__", &ops::logical_xor},  {"__eq__", nullptr, &ops::equal},
-      {"__ne__", nullptr, &ops::not_equal},        {"__lt__", nullptr, &ops::less},
-      {"__le__", nullptr, &ops::less_equal},       {"__gt__", nullptr, &ops::greater},
+      {"__add__", "__radd__", &ops::add},
+      {"__sub__", "__rsub__", &ops::sub},
+      {"__mul__", "__rmul__", &ops::mul},
+      {"__truediv__", "__rtruediv__", &ops::div},
+      {"__floordiv__", "__rfloordiv__", &ops::floor_div},
+      {"__mod__", "__rmod__", &ops::mod},
+      {"__pow__", "__rpow__", &ops::pow},
+      {"__matmul__", "__rmatmul__", &ops::matmul},
+      {"__and__", "__rand__", &ops::logical_and},
+      {"__or__", "__ror__", &ops::logical_or},
+      {"__xor__", "__rxor__", &ops::logical_xor},
+      {"__eq__", nullptr, &ops::equal},
+      {"__ne__", nullptr, &ops::not_equal},
+      {"__lt__", nullptr, &ops::less},
+      {"__le__", nullptr, &ops::less_equal},
+      {"__gt__", nullptr, &ops::greater},
       {"__ge__", nullptr, &ops::greater_equal},
   };
   for (const Operator& o : kOperators) {
     auto* op = o.op;
-    tensor.def(o.name, [op](py::object x, py::object y) { return binary(op, x, y); },
-               py::is_operator());
+    tensor.def(
+        o.name, [op](py::object x, py::object y) { return binary(op, x, y); }, py::is_operator());
     if (o.reflected != nullptr)
-      tensor.def(o.reflected, [op](py::object x, py::object y) { return binary(op, y, x); },
-                 py::is_operator());
+      tensor.def(
+          o.reflected, [op](py::object x, py::object y) { return binary(op, y, x); },
+          py::is_operator());
   }
   // numpy arrays on the left let the tensor's reflected operator decide.
   tensor.attr("__array_priority__") = 1000;
   tensor.attr("__array_ufunc__") = py::none();
-  tensor.def("__neg__", &ops::neg)
-      .def("__abs__", &ops::abs)
-      .def("__invert__", &ops::logical_not);
+  tensor.def("__neg__", &ops::neg).def("__abs__", &ops::abs).def("__invert__", &ops::logical_not);
 
   m.def("from_numpy", &from_numpy, py::arg("a"), py::arg("copy") = py::none(),
-        "A tensor over a numpy array: shared when possible (copy=None), copied (True), or an error when "
+        "A tensor over a numpy array: shared when possible (copy=None), copied (True), or an error "
+        "when "
         "it cannot be shared (False).");
   m.def(
       "tensor",
@@ -292,7 +318,8 @@ void bind_tensor(py::module_& m) {
   m.def(
       "from_dlpack",
       [](const py::object& x) {
-        return from_numpy(py::array(py::module_::import("numpy").attr("from_dlpack")(x)), py::none());
+        return from_numpy(py::array(py::module_::import("numpy").attr("from_dlpack")(x)),
+                          py::none());
       },
       py::arg("x"), "A tensor that shares the memory of a DLPack object on the CPU.");
 
@@ -311,22 +338,27 @@ void bind_tensor(py::module_& m) {
           "id", [](const Variable& v) { return reinterpret_cast<std::uintptr_t>(v.data().get()); })
       .def("value", &Variable::value,
            "A snapshot; while tracing the symbolic read, or what was assigned before.")
-      .def("assign", [](Variable& v, py::object value) {
-             const Tensor like = Tensor::scalar(0, v.dtype());
-             v.assign(as_tensor(value, &like));
-           }, py::arg("value"))
-      .def("numpy",
-           [](const Variable& v) {
-             check<StateError>(!is_tracing(), "variable ", v.name(),
-                               ": numpy() cannot be traced; use value()");
-             return numpy_of(v.value(), true);
-           },
-           "A copy of the elements.")
-      .def_property("grad", [](const Variable& v) { return optional_grad(v.grad()); },
-                    [](Variable& v, const std::optional<Tensor>& g) { v.set_grad(g.value_or(Tensor())); })
+      .def(
+          "assign",
+          [](Variable& v, py::object value) {
+            const Tensor like = Tensor::scalar(0, v.dtype());
+            v.assign(as_tensor(value, &like));
+          },
+          py::arg("value"))
+      .def(
+          "numpy",
+          [](const Variable& v) {
+            check<StateError>(!is_tracing(), "variable ", v.name(),
+                              ": numpy() cannot be traced; use value()");
+            return numpy_of(v.value(), true);
+          },
+          "A copy of the elements.")
+      .def_property(
+          "grad", [](const Variable& v) { return optional_grad(v.grad()); },
+          [](Variable& v, const std::optional<Tensor>& g) { v.set_grad(g.value_or(Tensor())); })
       .def("__repr__", [](const Variable& v) {
-        return detail::format("<Variable ", v.name(), " shape=", v.shape(), " dtype=", name(v.dtype()),
-                              ">");
+        return detail::format("<Variable ", v.name(), " shape=", v.shape(),
+                              " dtype=", name(v.dtype()), ">");
       });
 
   // One entry for each `with` that is open on the object.
@@ -376,8 +408,8 @@ void bind_tensor(py::module_& m) {
         if (!r.ok) throw Error(r.message);
         return r.max_error;
       },
-      py::arg("function"), py::arg("step") = 1e-6, py::arg("rtol") = 1e-5,
-      py::arg("atol") = 1e-7, py::arg("seed") = 0,
+      py::arg("function"), py::arg("step") = 1e-6, py::arg("rtol") = 1e-5, py::arg("atol") = 1e-7,
+      py::arg("seed") = 0,
       R"(Compares gradients with central differences in float64.
 
 Args:

@@ -10,7 +10,7 @@ py::dtype to_numpy(DType t) { return py::dtype(std::string(name(t))); }
 DType from_numpy_dtype(const py::dtype& d, const char* what) {
   const char kind = d.kind();
   const auto size = d.itemsize();
-  const bool native = d.byteorder() != '>' ;
+  const bool native = d.byteorder() != '>';
   if (native) {
     if (kind == 'b') return DType::kBool;
     if (kind == 'u' && size == 1) return DType::kUint8;
@@ -19,8 +19,9 @@ DType from_numpy_dtype(const py::dtype& d, const char* what) {
     if (kind == 'f' && size == 4) return DType::kFloat32;
     if (kind == 'f' && size == 8) return DType::kFloat64;
   }
-  throw DTypeError(detail::format(what, ": expected an array of bool, uint8, int32, int64, float32 or "
-                                        "float64 in native byte order, got dtype ",
+  throw DTypeError(detail::format(what,
+                                  ": expected an array of bool, uint8, int32, int64, float32 or "
+                                  "float64 in native byte order, got dtype ",
                                   py::str(d).cast<std::string>(),
                                   "; convert it with .astype(\"float32\") or similar"));
 }
@@ -29,12 +30,15 @@ namespace {
 
 bool is_dense(const py::array& a) {
   return (a.flags() & py::array::c_style) != 0 &&
-         reinterpret_cast<std::uintptr_t>(a.data()) % static_cast<std::uintptr_t>(std::max<py::ssize_t>(1, a.itemsize())) == 0;
+         reinterpret_cast<std::uintptr_t>(a.data()) %
+                 static_cast<std::uintptr_t>(std::max<py::ssize_t>(1, a.itemsize())) ==
+             0;
 }
 
 Shape array_shape(const py::array& a) {
   Shape s;
-  for (py::ssize_t i = 0; i < a.ndim(); ++i) s.push_back(Dim(static_cast<std::int64_t>(a.shape(i))));
+  for (py::ssize_t i = 0; i < a.ndim(); ++i)
+    s.push_back(Dim(static_cast<std::int64_t>(a.shape(i))));
   return s;
 }
 
@@ -72,7 +76,8 @@ py::array array_over(const Tensor& t, bool writable) {
   std::vector<py::ssize_t> shape;
   for (Dim d : t.shape()) shape.push_back(static_cast<py::ssize_t>(d.value()));
   py::array a(to_numpy(t.dtype()), shape, t.raw(), base);
-  if (!writable) py::detail::array_proxy(a.ptr())->flags &= ~py::detail::npy_api::NPY_ARRAY_WRITEABLE_;
+  if (!writable)
+    py::detail::array_proxy(a.ptr())->flags &= ~py::detail::npy_api::NPY_ARRAY_WRITEABLE_;
   return a;
 }
 }  // namespace
@@ -128,13 +133,15 @@ Tensor as_tensor(py::handle x, const Tensor* like) {
     if (py::isinstance<Variable>(inner)) return inner.cast<const Variable&>().value();
   }
   if (py::isinstance<py::sequence>(x) && !py::isinstance<py::str>(x)) {
-    // A list that holds tensors is stacked; numbers go through numpy, with Python's kinds kept narrow.
+    // A list that holds tensors is stacked; numbers go through numpy, with Python's kinds kept
+    // narrow.
     bool any = false;
     for (py::handle item : py::reinterpret_borrow<py::sequence>(x))
       any = any || py::isinstance<Tensor>(item) || py::hasattr(item, "_core");
     if (any) {
       std::vector<Tensor> parts;
-      for (py::handle item : py::reinterpret_borrow<py::sequence>(x)) parts.push_back(as_tensor(item, like));
+      for (py::handle item : py::reinterpret_borrow<py::sequence>(x))
+        parts.push_back(as_tensor(item, like));
       return ops::stack(parts, 0);
     }
     py::array a = numpy_module().attr("asarray")(x);
@@ -178,9 +185,12 @@ Shape to_shape(py::handle dims, int* infer) {
       return;
     }
     const bool unknown = d.is_none();
-    check<DTypeError>(unknown || PyIndex_Check(d.ptr()),
-                      "shape: expected integers, got ", py::str(py::type::handle_of(d)).cast<std::string>());
-    const std::int64_t v = unknown ? -1 : py::cast<std::int64_t>(py::reinterpret_steal<py::object>(PyNumber_Index(d.ptr())));
+    check<DTypeError>(unknown || PyIndex_Check(d.ptr()), "shape: expected integers, got ",
+                      py::str(py::type::handle_of(d)).cast<std::string>());
+    const std::int64_t v =
+        unknown
+            ? -1
+            : py::cast<std::int64_t>(py::reinterpret_steal<py::object>(PyNumber_Index(d.ptr())));
     if (v == -1 && infer != nullptr) {
       check<ShapeError>(*infer < 0, "reshape: only one size may be -1");
       *infer = s.rank();
@@ -255,7 +265,8 @@ RowSource to_source(py::handle object, std::vector<py::object>& keep) {
   }
   if (!rows_dense) a = py::array::ensure(a, py::array::c_style);
   s.rows = a.shape(0);
-  for (py::ssize_t i = 1; i < a.ndim(); ++i) s.row_shape.push_back(Dim(static_cast<std::int64_t>(a.shape(i))));
+  for (py::ssize_t i = 1; i < a.ndim(); ++i)
+    s.row_shape.push_back(Dim(static_cast<std::int64_t>(a.shape(i))));
   s.row_stride = a.ndim() >= 1 ? a.strides(0) : 0;
   s.data = a.data();
   keep.push_back(a);

@@ -236,7 +236,7 @@ def test_model_checkpoint_formats_the_path(tmp_path: Path) -> None:
 
 def test_model_checkpoint_unknown_placeholder_names_it() -> None:
     save = callbacks.ModelCheckpoint("{val_acc:.2f}.keras")
-    with pytest.raises(KeyError, match="val_acc.*there are: epoch, val_loss"):
+    with pytest.raises(KeyError, match=r"val_acc.*there are: epoch, val_loss"):
         play(save, [0.5])
 
 
@@ -356,7 +356,7 @@ def test_model_checkpoint_in_fit_best_file_holds_best_weights(
             loaded = lamella.models.load_model(f"best{suffix}")
     loss = loaded.evaluate(x[48:], y[48:], verbose=0)[0]
     assert loss == pytest.approx(min(history.history["val_loss"]), rel=1e-6)
-    assert sorted(os.listdir()) == [f"best{suffix}"]
+    assert [path.name for path in in_tmp.iterdir()] == [f"best{suffix}"]
 
 
 # Learning rate
@@ -672,9 +672,7 @@ def test_callback_list_logs_are_floats_sorted_and_shared() -> None:
         (callbacks.EarlyStopping, r"got the class EarlyStopping.*write EarlyStopping"),
         ("early", "expected objects derived from lamella.callbacks.Callback, got 'e"),
         (
-            type(
-                "Bad", (callbacks.Callback,), {"__init__": lambda self: None}
-            )(),
+            type("Bad", (callbacks.Callback,), {"__init__": lambda self: None})(),
             r"Bad.__init__ does not call super\(\)",
         ),
     ],
@@ -762,7 +760,7 @@ def test_interrupt_runs_the_end_hooks_and_keeps_best_weights(tmp_path: Path) -> 
         history = model.fit(x, x[:, :1], epochs=10**6, verbose=0,
                             callbacks=[stop, Watch()])
         assert history.stopped_by == "interrupt"
-        assert 4 <= len(history.epoch) < 1000
+        assert 3 <= len(history.epoch) < 1000
         best = stop.best_weights
         assert all((a == b).all() for a, b in zip(best, model.get_weights()))
         """
@@ -884,7 +882,7 @@ def test_progbar_in_a_file_is_one_line_without_control_characters(
 
 
 def test_progbar_both_kinds_of_metrics_raise() -> None:
-    with pytest.raises(ValueError, match="^Progbar: give stateful_metrics or state"):
+    with pytest.raises(ValueError, match=r"^Progbar: give stateful_metrics or state"):
         OUR_BAR.Progbar(3, stateful_metrics=(), stateless_metrics=())
 
 

@@ -15,8 +15,9 @@ namespace lamella {
 LAMELLA_API void backward(const Tensor& root, const Tensor& gradient = {},
                           bool retain_graph = false);
 
-/// d(sum of roots . gradients)/d(inputs), without touching stored gradients. With `create_graph` the
-/// results can be differentiated again. An input that roots do not depend on gives an undefined tensor.
+/// d(sum of roots . gradients)/d(inputs), without touching stored gradients. With `create_graph`
+/// the results can be differentiated again. An input that roots do not depend on gives an undefined
+/// tensor.
 LAMELLA_API std::vector<Tensor> gradients(std::span<const Tensor> roots,
                                           std::span<const Tensor> inputs,
                                           std::span<const Tensor> root_gradients = {},
@@ -37,10 +38,10 @@ class LAMELLA_API GradMode {
 };
 
 struct GradCheckOptions {
-  double step = 1e-6;        ///< scaled by max(1, |x|)
+  double step = 1e-6;  ///< scaled by max(1, |x|)
   double rtol = 1e-5;
   double atol = 1e-7;
-  std::uint64_t seed = 0;    ///< of the random cotangent
+  std::uint64_t seed = 0;  ///< of the random cotangent
 };
 
 struct GradCheckResult {

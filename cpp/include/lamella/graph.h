@@ -17,7 +17,8 @@ class LAMELLA_API Graph {
   Graph();
   explicit Graph(std::shared_ptr<GraphData> data) : data_(std::move(data)) {}
 
-  /// While it lives, ops on this thread that meet a symbolic tensor or read a Variable are recorded.
+  /// While it lives, ops on this thread that meet a symbolic tensor or read a Variable are
+  /// recorded.
   class LAMELLA_API Trace {
    public:
     explicit Trace(const Graph& graph);

@@ -1,4 +1,5 @@
-// Models for programs without Python: build one here or load what Python saved; predict, train, save.
+// Models for programs without Python: build one here or load what Python saved; predict, train,
+// save.
 #pragma once
 
 #include <array>
@@ -27,7 +28,7 @@ struct FitOptions {
   /// (set_random_seed), as Python's fit does.
   std::int64_t seed = -1;
   std::int64_t initial_epoch = 0;
-  /// After each epoch; true stops.
+  /// After each epoch; true stops. May evaluate and save the model.
   std::function<bool(std::int64_t epoch, const std::vector<std::pair<std::string, double>>& logs)>
       on_epoch_end;
 };
@@ -78,8 +79,9 @@ LAMELLA_API Model load(const std::string& path);
 namespace nn {
 
 /// A layer: weights, made by build() from the shape of its input, and a computation over
-/// lamella::ops, run once to be recorded. Derive from it for a layer of one's own: the file holds the
-/// recorded Graph, so loading it needs no class. (Python's load_model asks for one; see config().)
+/// lamella::ops, run once to be recorded. Derive from it for a layer of one's own: the file holds
+/// the recorded Graph, so loading it needs no class. (Python's load_model asks for one; see
+/// config().)
 class LAMELLA_API Layer {
  public:
   /// kind: the class's name in Keras; an empty name becomes the kind's snake case, numbered.
@@ -219,8 +221,8 @@ class LAMELLA_API Sequential {
   const std::vector<LayerPtr>& layers() const { return layers_; }
   std::vector<Variable> trainable_variables() const;
 
-  /// A model that can be trained. It shares its weights with the layers; compiling again makes another
-  /// one of the same weights.
+  /// A model that can be trained. It shares its weights with the layers; compiling again makes
+  /// another one of the same weights.
   Model compile(const CompileOptions& options) const;
   /// A model that only predicts.
   Model model() const;

@@ -90,7 +90,8 @@ LAMELLA_API Tensor stack(std::span<const Tensor> parts, int axis);
 /// Element i of the result along an axis is element start + i * step of x; one entry per axis.
 LAMELLA_API Tensor slice(const Tensor& x, const std::vector<Dim>& starts,
                          const std::vector<Dim>& sizes, const std::vector<std::int64_t>& steps);
-LAMELLA_API Tensor pad(const Tensor& x, const std::vector<std::pair<std::int64_t, std::int64_t>>& widths,
+LAMELLA_API Tensor pad(const Tensor& x,
+                       const std::vector<std::pair<std::int64_t, std::int64_t>>& widths,
                        double value = 0);
 LAMELLA_API Tensor broadcast_to(const Tensor& x, const Shape& shape);
 /// Sums x over the axes along which `shape` was broadcast to x's shape.
@@ -135,7 +136,8 @@ struct ConvOptions {
 /// x (n, spatial..., c), w (k..., c / groups, o) -> (n, out..., o); 1 to 3 spatial axes.
 LAMELLA_API Tensor conv(const Tensor& x, const Tensor& w, const ConvOptions& options = {});
 /// w (k..., c, multiplier) -> (n, out..., c * multiplier)
-LAMELLA_API Tensor depthwise_conv(const Tensor& x, const Tensor& w, const ConvOptions& options = {});
+LAMELLA_API Tensor depthwise_conv(const Tensor& x, const Tensor& w,
+                                  const ConvOptions& options = {});
 /// x (n, spatial..., c), w (k..., o, c), Keras's output sizes. output_padding empty: the default.
 LAMELLA_API Tensor conv_transpose(const Tensor& x, const Tensor& w, const ConvOptions& options = {},
                                   const std::vector<std::int64_t>& output_padding = {});
@@ -150,7 +152,8 @@ LAMELLA_API Tensor avg_pool(const Tensor& x, const PoolOptions& options);
 struct BatchNormResult {
   Tensor y, mean, var;  ///< var is biased
 };
-/// Normalizes with the batch's own statistics over all axes but the last; gamma, beta may be undefined.
+/// Normalizes with the batch's own statistics over all axes but the last; gamma, beta may be
+/// undefined.
 LAMELLA_API BatchNormResult batch_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta,
                                        double epsilon);
 /// Normalizes over the last axis.

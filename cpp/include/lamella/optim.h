@@ -18,7 +18,7 @@ struct OptimizerOptions {
   double learning_rate = 1e-3;
   double momentum = 0, rho = 0.9, beta_1 = 0.9, beta_2 = 0.999, epsilon = 1e-7;
   double initial_accumulator_value = 0.1;
-  double weight_decay = 0;  ///< decoupled; 0 is off
+  double weight_decay = 0;                                     ///< decoupled; 0 is off
   double clip_norm = 0, clip_value = 0, global_clip_norm = 0;  ///< 0 is off; at most one
   bool nesterov = false, centered = false, amsgrad = false;
 };

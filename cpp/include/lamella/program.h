@@ -13,8 +13,8 @@
 
 namespace lamella {
 
-/// Rows of the user's memory, read by index while training: no copy of the data set is made. Rows are
-/// dense; their stride is free (a memory map, every second row, ...).
+/// Rows of the user's memory, read by index while training: no copy of the data set is made. Rows
+/// are dense; their stride is free (a memory map, every second row, ...).
 struct RowSource {
   const void* data = nullptr;
   DType dtype = DType::kFloat32;
@@ -41,8 +41,8 @@ class LAMELLA_API Executor {
   std::vector<Tensor> run(std::span<const Tensor> inputs);
   /// Like run, on raw rows (all of each source).
   std::vector<Tensor> run(std::span<const RowSource> inputs);
-  /// All rows in batches; outputs are concatenated along the first axis. `progress(step)` after each
-  /// batch.
+  /// All rows in batches; outputs are concatenated along the first axis. `progress(step)` after
+  /// each batch.
   std::vector<Tensor> map(std::span<const RowSource> inputs, std::int64_t batch_size,
                           const PollFn& poll = {},
                           const std::function<void(std::int64_t)>& progress = {});
@@ -57,7 +57,7 @@ class LAMELLA_API Executor {
 struct EpochOptions {
   std::int64_t batch_size = 32;
   bool shuffle = false;
-  std::uint64_t seed = 0;    ///< with `epoch` decides the order of rows
+  std::uint64_t seed = 0;  ///< with `epoch` decides the order of rows
   std::int64_t epoch = 0;
   std::int64_t max_steps = 0;  ///< 0: all rows
   /// Called before and after each batch when set; true ends the epoch after it.

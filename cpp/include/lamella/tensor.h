@@ -123,8 +123,8 @@ class LAMELLA_API Variable {
   bool trainable() const;
   void set_trainable(bool on);
 
-  /// Its present value: a snapshot that later assignments do not change. While a Graph is traced: the
-  /// symbolic read, or what was assigned earlier in the same trace.
+  /// Its present value: a snapshot that later assignments do not change. While a Graph is traced:
+  /// the symbolic read, or what was assigned earlier in the same trace.
   Tensor value() const;
   /// Same shape required; dtype is cast. While a Graph is traced the assignment is recorded and
   /// happens at the end of each step.

@@ -161,14 +161,15 @@ Tensor initial_gradient(const Tensor& root, const Tensor& given) {
 void backward(const Tensor& root, const Tensor& gradient, bool retain_graph) {
   check<StateError>(!root.is_symbolic(), "backward: not for traced tensors; set the Graph's loss");
   const Tensor g = initial_gradient(root, gradient);
-  walk({&root, 1}, {&g, 1}, retain_graph, false,
-       [](const Tensor& leaf, const Tensor& grad) {
-         auto& slot = leaf.impl()->slot;
-         if (!slot) slot = std::make_shared<detail::GradSlot>();
-         // A handle of its own, so that a later accumulation never writes into a shared result.
-         slot->grad = slot->grad.defined() ? ops::add(slot->grad, grad) : grad.detach();
-       },
-       nullptr);
+  walk(
+      {&root, 1}, {&g, 1}, retain_graph, false,
+      [](const Tensor& leaf, const Tensor& grad) {
+        auto& slot = leaf.impl()->slot;
+        if (!slot) slot = std::make_shared<detail::GradSlot>();
+        // A handle of its own, so that a later accumulation never writes into a shared result.
+        slot->grad = slot->grad.defined() ? ops::add(slot->grad, grad) : grad.detach();
+      },
+      nullptr);
 }
 
 std::vector<Tensor> gradients(std::span<const Tensor> roots, std::span<const Tensor> inputs,
@@ -187,14 +188,15 @@ std::vector<Tensor> gradients(std::span<const Tensor> roots, std::span<const Ten
     else
       wanted[{t.impl()->tape.get(), t.impl()->tape_index}] = Tensor();
   }
-  walk(roots, starts, retain_graph || create_graph, create_graph,
-       [&](const Tensor& leaf, const Tensor& grad) {
-         auto it = leaves.find(leaf.impl()->slot.get());
-         if (it == leaves.end()) return;
-         GradMode mode(create_graph);
-         accumulate(it->second, grad);
-       },
-       &wanted);
+  walk(
+      roots, starts, retain_graph || create_graph, create_graph,
+      [&](const Tensor& leaf, const Tensor& grad) {
+        auto it = leaves.find(leaf.impl()->slot.get());
+        if (it == leaves.end()) return;
+        GradMode mode(create_graph);
+        accumulate(it->second, grad);
+      },
+      &wanted);
   std::vector<Tensor> result;
   for (const Tensor& t : inputs)
     result.push_back(t.is_leaf() ? leaves[t.impl()->slot.get()]
@@ -260,7 +262,8 @@ GradCheckResult gradcheck(const std::function<std::vector<Tensor>(std::span<cons
       };
       const double numeric = (shifted(h) - shifted(-h)) / (2 * h);
       const double exact = analytic[i].defined() ? analytic[i].data<double>()[e] : 0.0;
-      const double error = std::abs(exact - numeric) / (options.atol + options.rtol * std::abs(numeric));
+      const double error =
+          std::abs(exact - numeric) / (options.atol + options.rtol * std::abs(numeric));
       if (error > result.max_error || std::isnan(error)) {
         result.max_error = error;
         if (!(error <= 1)) {

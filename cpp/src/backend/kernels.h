@@ -56,7 +56,7 @@ enum class UnaryOp : std::uint8_t {
   kCopy,
   kNeg,
   kAbs,
-  kSign,    // -1, 0, 1; NaN stays NaN
+  kSign,  // -1, 0, 1; NaN stays NaN
   kSquare,
   kExp,
   kExpm1,
@@ -77,17 +77,17 @@ enum class UnaryOp : std::uint8_t {
   kErf,
   kFloor,
   kCeil,
-  kRound,     // half to even
+  kRound,  // half to even
   kSigmoid,
-  kSoftplus,  // log(1 + exp(x)), stable
-  kRelu,      // max(x, 0)
-  kLeakyRelu, // x < 0 ? a * x : x
-  kElu,       // x < 0 ? a * expm1(x) : x
-  kSelu,      // scale * (x < 0 ? alpha * expm1(x) : x), the paper's constants
-  kGelu,      // exact, with erf
-  kGeluTanh,  // tanh approximation
-  kSilu,      // x * sigmoid(x)
-  kSoftsign,  // x / (1 + |x|)
+  kSoftplus,     // log(1 + exp(x)), stable
+  kRelu,         // max(x, 0)
+  kLeakyRelu,    // x < 0 ? a * x : x
+  kElu,          // x < 0 ? a * expm1(x) : x
+  kSelu,         // scale * (x < 0 ? alpha * expm1(x) : x), the paper's constants
+  kGelu,         // exact, with erf
+  kGeluTanh,     // tanh approximation
+  kSilu,         // x * sigmoid(x)
+  kSoftsign,     // x / (1 + |x|)
   kHardSigmoid,  // clip(x / 6 + 1/2, 0, 1)
   kHardSilu,     // x * hard_sigmoid(x)
   kClip,         // min(max(x, a), b); also int32, int64
@@ -260,8 +260,8 @@ struct OneHotArgs {
   bool strict = false;
 };
 
-/// Batch feeding: dst[i, :] = cast(src[index ? index[i] : first + i, :]). src may have any dtype and
-/// any row stride in bytes (rows themselves dense); dst is dense.
+/// Batch feeding: dst[i, :] = cast(src[index ? index[i] : first + i, :]). src may have any dtype
+/// and any row stride in bytes (rows themselves dense); dst is dense.
 struct FeedArgs {
   DType src_dtype, dst_dtype;
   const void* src;
@@ -273,7 +273,7 @@ struct FeedArgs {
 // ---------------------------------------------------------------- reductions
 
 enum class ReduceOp : std::uint8_t {
-  kSum,   // float32 sums are pairwise or in fixed blocks: error O(log n)
+  kSum,  // float32 sums are pairwise or in fixed blocks: error O(log n)
   kProd,
   kMax,
   kMin,
@@ -326,7 +326,8 @@ struct SoftmaxGradArgs {
   std::int64_t rows, cols;
 };
 
-/// loss[r] = -sum_c t[r,c] * log_softmax(z[r,:])[c]; probs (rows, cols) = softmax(z), always written.
+/// loss[r] = -sum_c t[r,c] * log_softmax(z[r,:])[c]; probs (rows, cols) = softmax(z), always
+/// written.
 struct SoftmaxCrossEntropyArgs {
   DType dtype;
   const void* logits;
@@ -338,7 +339,16 @@ struct SoftmaxCrossEntropyArgs {
 
 // ---------------------------------------------------------------- matmul and convolution
 
-enum class Activation : std::uint8_t { kNone, kRelu, kSigmoid, kTanh, kElu, kLeakyRelu, kSilu, kGelu };
+enum class Activation : std::uint8_t {
+  kNone,
+  kRelu,
+  kSigmoid,
+  kTanh,
+  kElu,
+  kLeakyRelu,
+  kSilu,
+  kGelu
+};
 
 /// c = act(op(a) op(b) + bias) for each of `batch` products; op transposes where asked. float32,
 /// float64. Row-major, leading dimensions in elements. a is (m, k) [or (k, m) when ta], b (k, n).
@@ -370,8 +380,8 @@ struct ConvGeometry {
   std::int64_t in[3], out[3], k[3], stride[3], dilation[3], pad[3];
 };
 
-/// y = act(conv(x, w) + bias). No materialised im2col. groups == c is depthwise (o = c * multiplier,
-/// output channel = in * multiplier + m).
+/// y = act(conv(x, w) + bias). No materialised im2col. groups == c is depthwise (o = c *
+/// multiplier, output channel = in * multiplier + m).
 struct ConvArgs {
   DType dtype;
   ConvGeometry g;
@@ -460,7 +470,8 @@ struct BatchNormGradArgs {
   void* workspace;
 };
 
-/// Normalizes each row of (rows, c) over its c elements (layer normalization), then scale and shift.
+/// Normalizes each row of (rows, c) over its c elements (layer normalization), then scale and
+/// shift.
 struct LayerNormArgs {
   DType dtype;
   const void* x;
@@ -534,13 +545,12 @@ enum class OptimizerKind : std::uint8_t {
 };
 
 /// One update of n parameters, in place, with Keras 3's formulas:
-///   sgd       slots: [momentum]; momentum, nesterov          m = mom*m - lr*g; p += m (nesterov: mom*m - lr*g)
-///   rmsprop   slots: velocity, [momentum], [average]; rho, momentum, epsilon, centered
-///   adagrad   slots: accumulator; epsilon
-///   adadelta  slots: accumulated_grad, accumulated_delta; rho, epsilon
-///   adam      slots: momentum, velocity, [velocity_hat: amsgrad]; beta_1, beta_2, epsilon
-///   adamax    slots: m, u; beta_1, beta_2, epsilon
-///   nadam     slots: m, v; beta_1, beta_2, epsilon; u_product
+///   sgd       slots: [momentum]; momentum, nesterov          m = mom*m - lr*g; p += m (nesterov:
+///   mom*m - lr*g) rmsprop   slots: velocity, [momentum], [average]; rho, momentum, epsilon,
+///   centered adagrad   slots: accumulator; epsilon adadelta  slots: accumulated_grad,
+///   accumulated_delta; rho, epsilon adam      slots: momentum, velocity, [velocity_hat: amsgrad];
+///   beta_1, beta_2, epsilon adamax    slots: m, u; beta_1, beta_2, epsilon nadam     slots: m, v;
+///   beta_1, beta_2, epsilon; u_product
 /// Absent slots are null. g is first multiplied by *grad_scale (global norm clipping; null is 1),
 /// then clipped to [-clip_value, clip_value] when clip_value > 0. weight_decay > 0 first multiplies
 /// p by (1 - weight_decay * lr) (decoupled). `step` is the count of updates done before this one.

@@ -46,8 +46,8 @@ std::vector<ValueRef> differentiate(const GraphPtr& graph, ValueRef loss,
     auto needs = std::make_unique<bool[]>(inputs.size());
     for (std::size_t k = 0; k < inputs.size(); ++k) {
       in.push_back(symbol(graph, inputs[k]));
-      needs[k] = depends[static_cast<std::size_t>(inputs[k].node)] &&
-                 is_floating(g.spec(inputs[k]).dtype);
+      needs[k] =
+          depends[static_cast<std::size_t>(inputs[k].node)] && is_floating(g.spec(inputs[k]).dtype);
     }
     for (std::size_t k = 0; k < outputs; ++k)
       out.push_back(symbol(graph, {static_cast<int>(i), static_cast<int>(k)}));
@@ -61,8 +61,9 @@ std::vector<ValueRef> differentiate(const GraphPtr& graph, ValueRef loss,
   std::vector<ValueRef> grads;
   for (ValueRef v : wrt) {
     const bool any = v.valid() && !adjoint[static_cast<std::size_t>(v.node)].empty();
-    const Tensor t = any ? adjoint[static_cast<std::size_t>(v.node)][static_cast<std::size_t>(v.index)]
-                         : Tensor();
+    const Tensor t =
+        any ? adjoint[static_cast<std::size_t>(v.node)][static_cast<std::size_t>(v.index)]
+            : Tensor();
     grads.push_back(t.defined() ? value_in(graph, t) : ValueRef{});
   }
   return grads;

@@ -121,8 +121,7 @@ void Graph::output(const std::string& name, const Tensor& value) {
 void Graph::set_loss(const Tensor& loss) {
   check<ShapeError>(loss.shape().numel() == Dim(1), "loss: expected a scalar, got shape ",
                     loss.shape());
-  check<DTypeError>(is_floating(loss.dtype()), "loss: expected a float, got ",
-                    name(loss.dtype()));
+  check<DTypeError>(is_floating(loss.dtype()), "loss: expected a float, got ", name(loss.dtype()));
   data_->loss = value_in(data_, loss);
 }
 

@@ -27,8 +27,8 @@ std::vector<ValueRef*> roots(GraphData& graph, std::span<ValueRef> extra);
 /// How often each value is used by nodes and roots.
 std::vector<std::vector<int>> count_uses(GraphData& graph, std::span<ValueRef> extra);
 
-/// Rebuilds the node list: `emit` is called for each node in order with its inputs already renamed and
-/// returns the new value for each of its outputs. Roots are renamed too.
+/// Rebuilds the node list: `emit` is called for each node in order with its inputs already renamed
+/// and returns the new value for each of its outputs. Roots are renamed too.
 using Emit = std::function<std::vector<ValueRef>(GraphData& out, int old_index, Node node)>;
 void rebuild(GraphData& graph, std::span<ValueRef> extra, const Emit& emit);
 

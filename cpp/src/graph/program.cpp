@@ -22,9 +22,10 @@ std::size_t bytes_of(const Spec& s) {
 }
 bool computes(const Node& n) { return n.op->kind() == OpKind::kCompute; }
 void check_fault(int fault) {
-  check<Error>(fault == 0,
-               "an index is out of range: class labels must lie in [0, number of classes), embedding "
-               "ids in [0, input_dim)");
+  check<Error>(
+      fault == 0,
+      "an index is out of range: class labels must lie in [0, number of classes), embedding "
+      "ids in [0, input_dim)");
 }
 
 }  // namespace
@@ -120,8 +121,8 @@ ValueRef Program::base(ValueRef v) const {
   return v;
 }
 
-/// Gives values that need memory of their own a copy: results that alias a variable (which the update
-/// changes), and gradients that cannot be computed right into the gradient block.
+/// Gives values that need memory of their own a copy: results that alias a variable (which the
+/// update changes), and gradients that cannot be computed right into the gradient block.
 void Program::materialize() {
   GraphData& g = *graph_;
   auto copy = [&](ValueRef& v) {
@@ -290,9 +291,9 @@ void* Program::address(ValueRef v) const {
     case Place::kVariable:
       return graph_->variables[static_cast<std::size_t>(p.index)].data()->raw();
     case Place::kConstant:
-      return const_cast<void*>(static_cast<const ConstantOp&>(
-                                   *graph_->nodes[static_cast<std::size_t>(p.index)].op)
-                                   .value.raw());
+      return const_cast<void*>(
+          static_cast<const ConstantOp&>(*graph_->nodes[static_cast<std::size_t>(p.index)].op)
+              .value.raw());
     case Place::kNone:
       break;
   }

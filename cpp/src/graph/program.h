@@ -1,5 +1,5 @@
-// Program: a static plan for one set of input shapes. Ordered kernel calls over one preplanned memory
-// arena; a run allocates nothing.
+// Program: a static plan for one set of input shapes. Ordered kernel calls over one preplanned
+// memory arena; a run allocates nothing.
 #pragma once
 
 #include <cstddef>
@@ -19,8 +19,8 @@ using Poll = std::function<bool()>;
 
 class Program {
  public:
-  /// Compiles `graph` for inputs of these shapes. With an optimizer, gradients of the loss with respect
-  /// to the optimizer's variables are computed and an update is appended.
+  /// Compiles `graph` for inputs of these shapes. With an optimizer, gradients of the loss with
+  /// respect to the optimizer's variables are computed and an update is appended.
   Program(const GraphData& graph, std::span<const Shape> input_shapes,
           std::shared_ptr<OptimizerState> optimizer);
 
@@ -31,8 +31,8 @@ class Program {
   const Spec& output_spec(std::size_t i) const { return graph_->spec(graph_->outputs[i].value); }
   std::size_t output_count() const { return graph_->outputs.size(); }
 
-  /// Runs the kernel calls. Throws Error on a fault (an index out of range) and Interrupted when the
-  /// poll asks to stop; variables are then unchanged.
+  /// Runs the kernel calls. Throws Error on a fault (an index out of range) and Interrupted when
+  /// the poll asks to stop; variables are then unchanged.
   void run(const Poll* poll = nullptr);
 
   std::size_t arena_bytes() const { return arena_bytes_; }
@@ -87,8 +87,9 @@ class Program {
   std::shared_ptr<OptimizerState> optimizer_;
   std::vector<ValueRef> gradients_;  // per optimizer variable
 
-  std::vector<std::vector<Place>> places_;         // per node, per output
-  std::vector<std::vector<std::size_t>> scratch_;  // workspace offsets per node, in order of request
+  std::vector<std::vector<Place>> places_;  // per node, per output
+  std::vector<std::vector<std::size_t>>
+      scratch_;  // workspace offsets per node, in order of request
   std::size_t update_scratch_ = 0;
   std::size_t arena_bytes_ = 0;
   std::shared_ptr<detail::Storage> arena_;

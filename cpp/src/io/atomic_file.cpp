@@ -21,7 +21,8 @@ std::atomic<unsigned> counter{0};
 }
 
 AtomicFile::AtomicFile(std::string path) : path_(std::move(path)) {
-  temporary_ = path_ + "." + std::to_string(LAMELLA_GETPID()) + "." + std::to_string(counter++) + ".tmp";
+  temporary_ =
+      path_ + "." + std::to_string(LAMELLA_GETPID()) + "." + std::to_string(counter++) + ".tmp";
   file_ = std::fopen(temporary_.c_str(), "wb");
   check<IoError>(file_ != nullptr, path_, ": cannot be written: ", std::strerror(errno));
 }

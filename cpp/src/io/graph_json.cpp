@@ -160,8 +160,9 @@ std::string graph_to_json(const Graph& graph, const std::vector<std::string>& na
     inputs.push_back({{"name", i.name}, {"spec", to_json(i.spec)}, {"value", to_json(i.value)}});
   for (const auto& a : g.assigns)
     assigns.push_back({{"variable", a.variable}, {"value", to_json(a.value)}});
-  for (const auto& o : g.outputs) outputs.push_back({{"name", o.name}, {"value", to_json(o.value)}});
-  Json j = {{"symbols", g.symbols}, {"variables", names},   {"inputs", inputs},
+  for (const auto& o : g.outputs)
+    outputs.push_back({{"name", o.name}, {"value", to_json(o.value)}});
+  Json j = {{"symbols", g.symbols}, {"variables", names}, {"inputs", inputs},
             {"nodes", nodes},       {"assigns", assigns}, {"outputs", outputs}};
   if (g.loss.valid()) j["loss"] = to_json(g.loss);
   if (g.learning_rate.valid()) j["learning_rate"] = to_json(g.learning_rate);
@@ -186,10 +187,10 @@ Graph graph_from_json(const std::string& json, const std::map<std::string, Varia
     // Values may refer to earlier nodes only.
     auto value = [&](const Json& v) {
       const ValueRef r{v.at(0).get<int>(), v.at(1).get<int>()};
-      check<IoError>(r.node >= 0 && r.node < static_cast<int>(g.nodes.size()) && r.index >= 0 &&
-                         r.index < static_cast<int>(
-                                       g.nodes[static_cast<std::size_t>(r.node)].outputs.size()),
-                     "graph: a value refers to node ", r.node, " of ", g.nodes.size());
+      check<IoError>(
+          r.node >= 0 && r.node < static_cast<int>(g.nodes.size()) && r.index >= 0 &&
+              r.index < static_cast<int>(g.nodes[static_cast<std::size_t>(r.node)].outputs.size()),
+          "graph: a value refers to node ", r.node, " of ", g.nodes.size());
       return r;
     };
     for (const auto& n : j.at("nodes")) {
@@ -219,7 +220,8 @@ Graph graph_from_json(const std::string& json, const std::map<std::string, Varia
     }
     g.scope.clear();
     for (const auto& i : j.at("inputs"))
-      g.inputs.push_back({i.at("name").get<std::string>(), to_spec(i.at("spec")), value(i.at("value"))});
+      g.inputs.push_back(
+          {i.at("name").get<std::string>(), to_spec(i.at("spec")), value(i.at("value"))});
     for (const auto& a : j.at("assigns")) {
       const int v = a.at("variable").get<int>();
       check<IoError>(v >= 0 && v < static_cast<int>(g.variables.size()),

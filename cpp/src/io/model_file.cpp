@@ -120,8 +120,9 @@ ModelFile load_model(const std::string& path) {
   Archive archive = load_safetensors(path);
   ModelFile model;
   model.metadata = std::move(archive.metadata);
-  check<IoError>(model.metadata["format"] == "lamella", path,
-                 ": a safetensors file, but not a lamella model: its metadata has no format=lamella");
+  check<IoError>(
+      model.metadata["format"] == "lamella", path,
+      ": a safetensors file, but not a lamella model: its metadata has no format=lamella");
   check<IoError>(model.metadata["format_version"] == kFormatVersion, path, ": format version '",
                  model.metadata["format_version"], "' is unknown, expected ", kFormatVersion,
                  "; the file was written by a newer version of lamella");

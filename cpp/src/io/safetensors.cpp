@@ -66,9 +66,8 @@ Archive load_safetensors(const std::string& path) {
                           entry["shape"].is_array() && entry.contains("data_offsets") &&
                           entry["data_offsets"].is_array() && entry["data_offsets"].size() == 2;
     if (!complete) throw bad("tensor '", key, "' needs dtype, shape and data_offsets");
-    const auto* type = std::find_if(std::begin(kTypes), std::end(kTypes), [&](const TypeName& n) {
-      return entry["dtype"] == n.name;
-    });
+    const auto* type = std::find_if(std::begin(kTypes), std::end(kTypes),
+                                    [&](const TypeName& n) { return entry["dtype"] == n.name; });
     if (type == std::end(kTypes))
       throw bad("tensor '", key, "' has dtype ", entry["dtype"].dump(),
                 ", expected one of BOOL, U8, I32, I64, F32, F64");
@@ -85,7 +84,8 @@ Archive load_safetensors(const std::string& path) {
       shape.push_back(Dim(static_cast<std::int64_t>(n)));
     }
     for (const auto& d : entry["data_offsets"])
-      if (!d.is_number_unsigned()) throw bad("tensor '", key, "' has an offset that is not a number");
+      if (!d.is_number_unsigned())
+        throw bad("tensor '", key, "' has an offset that is not a number");
     const auto begin = entry["data_offsets"][0].get<std::uint64_t>();
     const auto end = entry["data_offsets"][1].get<std::uint64_t>();
     const std::uint64_t bytes = count * size_of(type->dtype);

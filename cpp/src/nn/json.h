@@ -7,7 +7,17 @@
 #include <span>
 #include <string>
 
+#include "lamella/error.h"
+
 namespace lamella::nn {
+
+/// A name is part of the names in the file, and stands in JSON as it is.
+inline void check_name(const std::string& kind, const std::string& name) {
+  constexpr const char* kLetters =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-";
+  check(name.find_first_not_of(kLetters) == std::string::npos, kind,
+        ": a name consists of letters, digits, '_', '.' and '-', got '", name, "'");
+}
 
 /// Names are checked where they are given, so nothing needs escaping.
 inline std::string quote(const std::string& s) { return '"' + s + '"'; }

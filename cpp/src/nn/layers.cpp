@@ -112,7 +112,8 @@ void check_image(const Layer& layer, const Shape& x, const Pair& extent, bool va
                     ": expected input of rank 4 (rows, height, width, channels), got shape ", x);
   if (!valid) return;
   for (int i = 0; i < 2; ++i) {
-    const std::int64_t size = x[i + 1].value_or_unknown(), need = extent[static_cast<std::size_t>(i)];
+    const std::int64_t size = x[i + 1].value_or_unknown(),
+                       need = extent[static_cast<std::size_t>(i)];
     check<ShapeError>(size < 0 || size >= need, layer.who(), ": a window of ", extent[0], " x ",
                       extent[1], " is larger than the input of shape ", x,
                       "; use padding = \"same\" or less pooling before it");
@@ -247,8 +248,8 @@ class BatchNormalization final : public Layer {
       : Layer("BatchNormalization", o.name), o_(o) {
     check(o.momentum >= 0 && o.momentum <= 1,
           "BatchNormalization: momentum must be in [0, 1], got momentum=", o.momentum);
-    check(o.epsilon >= 0, "BatchNormalization: epsilon must not be negative, got epsilon=",
-          o.epsilon);
+    check(o.epsilon >= 0,
+          "BatchNormalization: epsilon must not be negative, got epsilon=", o.epsilon);
   }
   void build(const Shape& input) override {
     check<ShapeError>(input.rank() >= 2 && input.back().known(), who(),
@@ -334,11 +335,12 @@ class Reshape final : public Layer {
     for (int i = 1; i < x.rank(); ++i) row = row * x.shape()[i];
     for (const std::int64_t n : o_.target_shape) target = target * Dim(n < 0 ? 1 : n);
     const bool infer = std::count(o_.target_shape.begin(), o_.target_shape.end(), -1) > 0;
-    const bool fits = !row.known() || (infer ? target.value() > 0 && row.value() % target.value() == 0
-                                             : row == target);
+    const bool fits =
+        !row.known() ||
+        (infer ? target.value() > 0 && row.value() % target.value() == 0 : row == target);
     check<ShapeError>(fits, who(), ": cannot reshape rows of input ", x.shape(), " (", row,
                       " elements) to ", sizes(o_.target_shape));
-    lamella::Shape shape{x.shape()[0]};
+    Shape shape{x.shape()[0]};
     for (const std::int64_t n : o_.target_shape)
       shape.push_back(n < 0 ? floor_div(row, target) : Dim(n));
     return ops::reshape(x, shape);
@@ -379,10 +381,8 @@ class Activation final : public Layer {
 
 Layer::Layer(std::string kind, std::string name) : kind_(std::move(kind)), name_(std::move(name)) {
   check(!kind_.empty(), "layer: kind must not be empty");
-  for (const std::string* text : {&kind_, &name_})
-    check(text->find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") ==
-              std::string::npos,
-          kind_, ": a name consists of letters, digits, '_', '.' and '-', got '", *text, "'");
+  check_name(kind_, kind_);
+  check_name(kind_, name_);
 }
 Layer::~Layer() = default;
 void Layer::build(const Shape&) {}

@@ -53,10 +53,10 @@ void check_objectives(const CompileOptions& options, const Shape& output, const 
                     " expects a known number of classes, got shape ", output);
   for (const std::string& given : options.metrics) {
     const std::string metric = resolved(given, is_sparse(loss), output);
-    check(one_of<5>(metric, {"binary_accuracy", "categorical_accuracy",
-                             "sparse_categorical_accuracy", "mean_squared_error",
-                             "mean_absolute_error"}),
-          "compile: expected a metric of ", kMetrics, ", got '", given, "'");
+    check(
+        one_of<5>(metric, {"binary_accuracy", "categorical_accuracy", "sparse_categorical_accuracy",
+                           "mean_squared_error", "mean_absolute_error"}),
+        "compile: expected a metric of ", kMetrics, ", got '", given, "'");
     check(std::count(options.metrics.begin(), options.metrics.end(), given) == 1,
           "compile: the metric '", given, "' is named twice");
     check((metric == "sparse_categorical_accuracy") == is_sparse(loss), "compile: the metric '",
@@ -134,8 +134,8 @@ std::string optimizer_config(const Optimizer& optimizer) {
   if (kind == "adam" || kind == "adamax" || kind == "nadam")
     text += ",\"beta_1\":" + number(o.beta_1) + ",\"beta_2\":" + number(o.beta_2);
   if (kind == "adam") text += ",\"amsgrad\":" + flag(o.amsgrad);
-  const auto* found = std::find_if(kKinds.begin(), kKinds.end(),
-                                   [&](const auto& k) { return kind == k.first; });
+  const auto* found =
+      std::find_if(kKinds.begin(), kKinds.end(), [&](const auto& k) { return kind == k.first; });
   return object("keras.optimizers", found->second, text);
 }
 

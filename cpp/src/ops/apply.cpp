@@ -56,9 +56,10 @@ GraphPtr graph_of(std::span<const Tensor> in) {
   GraphPtr graph;
   for (const Tensor& t : in) {
     if (!t.is_symbolic()) continue;
-    check<StateError>(!graph || graph == t.impl()->graph,
-                      "trace: tensors of two different graphs cannot be mixed; a tensor kept from an "
-                      "earlier trace is used here");
+    check<StateError>(
+        !graph || graph == t.impl()->graph,
+        "trace: tensors of two different graphs cannot be mixed; a tensor kept from an "
+        "earlier trace is used here");
     graph = t.impl()->graph;
   }
   return graph;
@@ -94,9 +95,7 @@ std::vector<Tensor> record(const GraphPtr& graph, const OpPtr& op, std::span<con
 
 }  // namespace
 
-void Op::vjp(const Vjp&) const {
-  throw Error(detail::format(name(), ": this op has no gradient"));
-}
+void Op::vjp(const Vjp&) const { throw Error(detail::format(name(), ": this op has no gradient")); }
 
 double Op::flops(std::span<const Spec>, std::span<const Spec> out) const {
   double n = 0;

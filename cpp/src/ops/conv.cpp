@@ -23,10 +23,11 @@ void check_conv(const char* op, const Spec& x, const Spec& w, std::int64_t group
   check_floating(op, x.dtype);
   check<DTypeError>(x.dtype == w.dtype, op, ": input is ", name(x.dtype), " but kernel is ",
                     name(w.dtype));
-  check<ShapeError>(x.shape.rank() >= 3 && x.shape.rank() <= 5, op,
-                    ": expected an input of shape (batch, spatial..., channels) with 1 to 3 spatial "
-                    "axes, got shape ",
-                    x.shape);
+  check<ShapeError>(
+      x.shape.rank() >= 3 && x.shape.rank() <= 5, op,
+      ": expected an input of shape (batch, spatial..., channels) with 1 to 3 spatial "
+      "axes, got shape ",
+      x.shape);
   check<ShapeError>(w.shape.rank() == x.shape.rank(), op, ": input of shape ", x.shape,
                     " needs a kernel of rank ", x.shape.rank(), ", got shape ", w.shape);
   const Dim c = x.shape.back(), cg = w.shape[w.shape.rank() - 2];
@@ -112,8 +113,8 @@ std::vector<Spec> Conv::infer(std::span<const Spec> in) const {
   Shape out{x[0]};
   for (int i = 0; i < spatial(x); ++i) {
     const Dim size = attrs.out_size(x[1 + i], w[i].value(), static_cast<std::size_t>(i));
-    check<ShapeError>(!size.known() || size.value() > 0 || (x[1 + i] == Dim(0)), "conv: input of shape ", x,
-                      " is smaller than the kernel of shape ", w,
+    check<ShapeError>(!size.known() || size.value() > 0 || (x[1 + i] == Dim(0)),
+                      "conv: input of shape ", x, " is smaller than the kernel of shape ", w,
                       "; use padding=\"same\" or a smaller kernel");
     out.push_back(size);
   }
@@ -172,7 +173,8 @@ void ConvBackwardData::lower(Lowering& l) const {
   kernels::ConvBackwardDataArgs args{};
   args.dtype = l.in_spec(0).dtype;
   args.g = attrs.geometry(l.out_shape(0), l.in_shape(1));
-  // A transposed convolution may see fewer rows of dy than its output would give; what counts is dy.
+  // A transposed convolution may see fewer rows of dy than its output would give; what counts is
+  // dy.
   const Shape& dy = l.in_shape(0);
   for (int i = 0; i < spatial(dy); ++i) args.g.out[3 - spatial(dy) + i] = dy[1 + i].value();
   args.dy = l.in(0);
@@ -299,8 +301,8 @@ struct Pool final : OpBase<Pool> {
     return {{out, in[0].dtype}};
   }
   void lower(Lowering& l) const override {
-    l.call(l.k.pool, {l.in_spec(0).dtype, attrs.average, attrs.geometry(l.in_shape(0)), l.in(0),
-                      l.out(0)});
+    l.call(l.k.pool,
+           {l.in_spec(0).dtype, attrs.average, attrs.geometry(l.in_shape(0)), l.in(0), l.out(0)});
   }
   void visit(AttrVisitor& v) override { attrs.visit(v); }
   void vjp(const Vjp& v) const override;
@@ -348,10 +350,11 @@ std::vector<std::int64_t> per_axis(const char* op, const char* what,
 }
 
 ConvAttrs attrs_for(const char* op, const Tensor& x, const ops::ConvOptions& o) {
-  check<ShapeError>(x.rank() >= 3 && x.rank() <= 5, op,
-                    ": expected an input of shape (batch, spatial..., channels) with 1 to 3 spatial "
-                    "axes, got shape ",
-                    x.shape());
+  check<ShapeError>(
+      x.rank() >= 3 && x.rank() <= 5, op,
+      ": expected an input of shape (batch, spatial..., channels) with 1 to 3 spatial "
+      "axes, got shape ",
+      x.shape());
   check(o.groups >= 1, op, ": groups must be positive, got ", o.groups);
   check(o.padding != ops::Padding::kCausal || x.rank() == 3, op,
         ": padding=\"causal\" is for one spatial axis only");
@@ -419,8 +422,7 @@ Tensor conv_transpose(const Tensor& x, const Tensor& w, const ConvOptions& optio
     // (Keras's rule; the output then has (n - 1) s + left + right - k + 2 elements).
     std::int64_t left, right;
     if (options.padding == Padding::kValid) {
-      const std::int64_t extra =
-          output_padding.empty() ? std::max(k, s) - k : output_padding[u];
+      const std::int64_t extra = output_padding.empty() ? std::max(k, s) - k : output_padding[u];
       left = k - 1;
       right = k - 1 + extra;
     } else {

@@ -1,4 +1,6 @@
 // Elementwise ops: one operand, two operands with broadcasting, select, cast.
+#include "ops/elementwise.h"
+
 #include <algorithm>
 #include <cmath>
 #include <mutex>
@@ -6,7 +8,6 @@
 #include "lamella/autograd.h"
 #include "lamella/ops.h"
 #include "ops/broadcast.h"
-#include "ops/elementwise.h"
 
 namespace lamella {
 
@@ -16,23 +17,22 @@ using kernels::UnaryOp;
 namespace {
 
 constexpr const char* kUnaryNames[] = {
-    "copy",   "neg",      "abs",      "sign",    "square",       "exp",       "expm1",
-    "log",    "log1p",    "sqrt",     "rsqrt",   "reciprocal",   "sin",       "cos",
-    "tan",    "asin",     "acos",     "atan",    "sinh",         "cosh",      "tanh",
-    "erf",    "floor",    "ceil",     "round",   "sigmoid",      "softplus",  "relu",
-    "leaky_relu", "elu",  "selu",     "gelu",    "gelu_tanh",    "silu",      "softsign",
-    "hard_sigmoid", "hard_silu", "clip", "isnan", "isfinite",    "logical_not"};
+    "copy",         "neg",       "abs",  "sign",  "square",     "exp",        "expm1",
+    "log",          "log1p",     "sqrt", "rsqrt", "reciprocal", "sin",        "cos",
+    "tan",          "asin",      "acos", "atan",  "sinh",       "cosh",       "tanh",
+    "erf",          "floor",     "ceil", "round", "sigmoid",    "softplus",   "relu",
+    "leaky_relu",   "elu",       "selu", "gelu",  "gelu_tanh",  "silu",       "softsign",
+    "hard_sigmoid", "hard_silu", "clip", "isnan", "isfinite",   "logical_not"};
 
 constexpr const char* kBinaryNames[] = {
-    "add",      "sub",  "mul",       "div",        "maximum", "minimum",    "pow",
-    "floor_div", "mod", "squared_difference", "atan2", "relu_grad", "sigmoid_grad", "tanh_grad",
-    "equal",    "not_equal", "less", "less_equal", "greater", "greater_equal", "logical_and",
-    "logical_or", "logical_xor"};
+    "add",         "sub",        "mul",          "div",       "maximum",
+    "minimum",     "pow",        "floor_div",    "mod",       "squared_difference",
+    "atan2",       "relu_grad",  "sigmoid_grad", "tanh_grad", "equal",
+    "not_equal",   "less",       "less_equal",   "greater",   "greater_equal",
+    "logical_and", "logical_or", "logical_xor"};
 
 bool is_predicate(UnaryOp op) { return op >= UnaryOp::kIsNan; }
-bool is_comparison(BinaryOp op) {
-  return op >= BinaryOp::kEqual && op <= BinaryOp::kGreaterEqual;
-}
+bool is_comparison(BinaryOp op) { return op >= BinaryOp::kEqual && op <= BinaryOp::kGreaterEqual; }
 bool is_logical(BinaryOp op) { return op >= BinaryOp::kLogicalAnd; }
 /// Defined on integers as they are; everything else computes in float32.
 bool allows_integers(UnaryOp op) {
@@ -111,8 +111,7 @@ std::vector<Spec> UnaryElementwise::infer(std::span<const Spec> in) const {
 }
 
 void UnaryElementwise::lower(Lowering& l) const {
-  l.call(l.k.unary,
-         {op, l.in_spec(0).dtype, l.in(0), l.out(0), l.out_shape(0).size(), a, b});
+  l.call(l.k.unary, {op, l.in_spec(0).dtype, l.in(0), l.out(0), l.out_shape(0).size(), a, b});
 }
 
 void UnaryElementwise::visit(AttrVisitor& v) {
@@ -134,35 +133,83 @@ void UnaryElementwise::vjp(const Vjp& v) const {
   };
   Tensor r;
   switch (op) {
-    case UnaryOp::kCopy: r = g; break;
-    case UnaryOp::kNeg: r = neg(g); break;
-    case UnaryOp::kAbs: r = mul(g, sign(x)); break;
-    case UnaryOp::kSquare: r = mul(g, mul(x, c(2))); break;
-    case UnaryOp::kExp: r = mul(g, y); break;
-    case UnaryOp::kExpm1: r = mul(g, add(y, c(1))); break;
-    case UnaryOp::kLog: r = div(g, x); break;
-    case UnaryOp::kLog1p: r = div(g, add(x, c(1))); break;
-    case UnaryOp::kSqrt: r = div(mul(g, c(0.5)), y); break;
-    case UnaryOp::kRsqrt: r = mul(mul(g, c(-0.5)), mul(y, square(y))); break;
-    case UnaryOp::kReciprocal: r = neg(mul(g, square(y))); break;
-    case UnaryOp::kSin: r = mul(g, cos(x)); break;
-    case UnaryOp::kCos: r = neg(mul(g, sin(x))); break;
-    case UnaryOp::kTan: r = mul(g, add(square(y), c(1))); break;
-    case UnaryOp::kAsin: r = mul(g, rsqrt(sub(c(1), square(x)))); break;
-    case UnaryOp::kAcos: r = neg(mul(g, rsqrt(sub(c(1), square(x))))); break;
-    case UnaryOp::kAtan: r = div(g, add(square(x), c(1))); break;
-    case UnaryOp::kSinh: r = mul(g, cosh(x)); break;
-    case UnaryOp::kCosh: r = mul(g, sinh(x)); break;
-    case UnaryOp::kTanh: r = binary(BinaryOp::kTanhGrad, g, y); break;
+    case UnaryOp::kCopy:
+      r = g;
+      break;
+    case UnaryOp::kNeg:
+      r = neg(g);
+      break;
+    case UnaryOp::kAbs:
+      r = mul(g, sign(x));
+      break;
+    case UnaryOp::kSquare:
+      r = mul(g, mul(x, c(2)));
+      break;
+    case UnaryOp::kExp:
+      r = mul(g, y);
+      break;
+    case UnaryOp::kExpm1:
+      r = mul(g, add(y, c(1)));
+      break;
+    case UnaryOp::kLog:
+      r = div(g, x);
+      break;
+    case UnaryOp::kLog1p:
+      r = div(g, add(x, c(1)));
+      break;
+    case UnaryOp::kSqrt:
+      r = div(mul(g, c(0.5)), y);
+      break;
+    case UnaryOp::kRsqrt:
+      r = mul(mul(g, c(-0.5)), mul(y, square(y)));
+      break;
+    case UnaryOp::kReciprocal:
+      r = neg(mul(g, square(y)));
+      break;
+    case UnaryOp::kSin:
+      r = mul(g, cos(x));
+      break;
+    case UnaryOp::kCos:
+      r = neg(mul(g, sin(x)));
+      break;
+    case UnaryOp::kTan:
+      r = mul(g, add(square(y), c(1)));
+      break;
+    case UnaryOp::kAsin:
+      r = mul(g, rsqrt(sub(c(1), square(x))));
+      break;
+    case UnaryOp::kAcos:
+      r = neg(mul(g, rsqrt(sub(c(1), square(x)))));
+      break;
+    case UnaryOp::kAtan:
+      r = div(g, add(square(x), c(1)));
+      break;
+    case UnaryOp::kSinh:
+      r = mul(g, cosh(x));
+      break;
+    case UnaryOp::kCosh:
+      r = mul(g, sinh(x));
+      break;
+    case UnaryOp::kTanh:
+      r = binary(BinaryOp::kTanhGrad, g, y);
+      break;
     case UnaryOp::kErf:
       r = mul(g, mul(exp(neg(square(x))), c(2 / std::sqrt(M_PI))));
       break;
-    case UnaryOp::kSigmoid: r = binary(BinaryOp::kSigmoidGrad, g, y); break;
-    case UnaryOp::kSoftplus: r = mul(g, sigmoid(x)); break;
-    case UnaryOp::kRelu: r = binary(BinaryOp::kReluGrad, g, y); break;
+    case UnaryOp::kSigmoid:
+      r = binary(BinaryOp::kSigmoidGrad, g, y);
+      break;
+    case UnaryOp::kSoftplus:
+      r = mul(g, sigmoid(x));
+      break;
+    case UnaryOp::kRelu:
+      r = binary(BinaryOp::kReluGrad, g, y);
+      break;
     // These three keep the sign when their parameter is positive, so the output tells the side and
     // the input need not be kept.
-    case UnaryOp::kLeakyRelu: r = where(less(a > 0 ? y : x, c(0)), mul(g, c(a)), g); break;
+    case UnaryOp::kLeakyRelu:
+      r = where(less(a > 0 ? y : x, c(0)), mul(g, c(a)), g);
+      break;
     case UnaryOp::kElu:
       // y = a * expm1(x) for x < 0, so dy/dx = y + a there.
       r = where(less(a > 0 ? y : x, c(0)), mul(g, add(y, c(a))), g);
@@ -180,8 +227,8 @@ void UnaryElementwise::vjp(const Vjp& v) const {
       const double k = std::sqrt(2 / M_PI);
       Tensor t = tanh(mul(add(x, mul(mul(x, square(x)), c(0.044715))), c(k)));
       Tensor inner = mul(add(mul(square(x), c(3 * 0.044715)), c(1)), c(k));
-      Tensor d = add(mul(add(t, c(1)), c(0.5)),
-                     mul(mul(mul(x, c(0.5)), sub(c(1), square(t))), inner));
+      Tensor d =
+          add(mul(add(t, c(1)), c(0.5)), mul(mul(mul(x, c(0.5)), sub(c(1), square(t))), inner));
       r = mul(g, d);
       break;
     }
@@ -190,7 +237,9 @@ void UnaryElementwise::vjp(const Vjp& v) const {
       r = mul(g, mul(s, add(mul(x, sub(c(1), s)), c(1))));
       break;
     }
-    case UnaryOp::kSoftsign: r = div(g, square(add(abs(x), c(1)))); break;
+    case UnaryOp::kSoftsign:
+      r = div(g, square(add(abs(x), c(1))));
+      break;
     case UnaryOp::kHardSigmoid:
       r = where(less(abs(x), c(3)), mul(g, c(1.0 / 6)), c(0));
       break;
@@ -420,8 +469,7 @@ Tensor round(const Tensor& x) { return run(UnaryOp::kRound, x); }
 Tensor sigmoid(const Tensor& x) { return run(UnaryOp::kSigmoid, x); }
 Tensor softplus(const Tensor& x) { return run(UnaryOp::kSoftplus, x); }
 Tensor relu(const Tensor& x) {
-  return is_floating(x.dtype()) ? run(UnaryOp::kRelu, x)
-                                : maximum(x, Tensor::scalar(0, x.dtype()));
+  return is_floating(x.dtype()) ? run(UnaryOp::kRelu, x) : maximum(x, Tensor::scalar(0, x.dtype()));
 }
 Tensor silu(const Tensor& x) { return run(UnaryOp::kSilu, x); }
 Tensor softsign(const Tensor& x) { return run(UnaryOp::kSoftsign, x); }

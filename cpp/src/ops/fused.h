@@ -33,8 +33,9 @@ struct FusedElementwise final : OpBase<FusedElementwise> {
     }
     for (std::size_t i = 0; i < instructions.size(); ++i) {
       const Instruction& s = instructions[i];
-      args.instr[i] = {s.binary, s.unary, s.bin, static_cast<std::int16_t>(s.x),
-                       static_cast<std::int16_t>(s.y), s.a, s.b};
+      args.instr[i] = {
+          s.binary, s.unary, s.bin, static_cast<std::int16_t>(s.x), static_cast<std::int16_t>(s.y),
+          s.a,      s.b};
     }
     args.out_value[0] = static_cast<std::int16_t>(args.n_inputs + args.n_instr - 1);
     args.outputs[0] = l.out(0);

@@ -25,9 +25,8 @@ struct SoftmaxCrossEntropy final : OpBase<SoftmaxCrossEntropy> {
   }
   void lower(Lowering& l) const override {
     const Shape& z = l.in_shape(0);
-    l.call(l.k.softmax_cross_entropy,
-           {l.in_spec(0).dtype, l.in(0), l.in(1), l.out(0), l.out(1),
-            product(z, 0, z.rank() - 1), z.back().value()});
+    l.call(l.k.softmax_cross_entropy, {l.in_spec(0).dtype, l.in(0), l.in(1), l.out(0), l.out(1),
+                                       product(z, 0, z.rank() - 1), z.back().value()});
   }
   void vjp(const Vjp& v) const override {
     using namespace ops;
@@ -103,13 +102,15 @@ Tensor dense_crossentropy(const Tensor& target, const Tensor& output, bool from_
   if (!from_logits && a == output.rank() - 1) logits = softmax_input(output);
   if (logits.defined())
     return apply_op(std::make_shared<SoftmaxCrossEntropy>(),
-                 {last_axis(logits, a), last_axis(cast(target, logits.dtype()), a)})[0];
+                    {last_axis(logits, a), last_axis(cast(target, logits.dtype()), a)})[0];
   Tensor p = div(output, sum(output, {a}, true));
   p = clip(p, kEpsilon, 1 - kEpsilon);
   return neg(sum(mul(cast(target, p.dtype()), log(p)), {a}));
 }
 
-Tensor floating(const Tensor& t) { return is_floating(t.dtype()) ? t : ops::cast(t, DType::kFloat32); }
+Tensor floating(const Tensor& t) {
+  return is_floating(t.dtype()) ? t : ops::cast(t, DType::kFloat32);
+}
 
 }  // namespace
 
@@ -118,13 +119,14 @@ namespace ops {
 Tensor categorical_crossentropy(const Tensor& target, const Tensor& output, bool from_logits,
                                 int axis) {
   const Tensor out = floating(output);
-  check<ShapeError>(out.rank() >= 1, "categorical_crossentropy: output must have at least one axis");
+  check<ShapeError>(out.rank() >= 1,
+                    "categorical_crossentropy: output must have at least one axis");
   same_shape("categorical_crossentropy", target, out);
   return dense_crossentropy(target, out, from_logits, axis);
 }
 
-Tensor sparse_categorical_crossentropy(const Tensor& target, const Tensor& output,
-                                       bool from_logits, int axis) {
+Tensor sparse_categorical_crossentropy(const Tensor& target, const Tensor& output, bool from_logits,
+                                       int axis) {
   const Tensor out = floating(output);
   check<ShapeError>(out.rank() >= 1,
                     "sparse_categorical_crossentropy: output must have at least one axis");

@@ -140,7 +140,8 @@ Tensor matmul(const Tensor& a, const Tensor& b) {
   DType t = promote(a.dtype(), b.dtype());
   if (!is_floating(t)) {
     // Exact in float64 up to 2^53; the result returns to the integers' type.
-    return cast(matmul(cast(a, DType::kFloat64), cast(b, DType::kFloat64)), t == DType::kBool ? DType::kInt32 : t);
+    return cast(matmul(cast(a, DType::kFloat64), cast(b, DType::kFloat64)),
+                t == DType::kBool ? DType::kInt32 : t);
   }
   Tensor x = cast(a, t), y = cast(b, t);
   const bool row = x.rank() == 1, column = y.rank() == 1;
@@ -148,7 +149,9 @@ Tensor matmul(const Tensor& a, const Tensor& b) {
   if (column) y = expand_dims(y, 1);
   // Batch axes of both sides are brought to one shape; a rank-2 side is shared.
   if (x.rank() > 2 && y.rank() > 2) {
-    auto lead = [](const Tensor& v) { return Shape(v.shape().begin(), static_cast<std::size_t>(v.rank() - 2)); };
+    auto lead = [](const Tensor& v) {
+      return Shape(v.shape().begin(), static_cast<std::size_t>(v.rank() - 2));
+    };
     const Shape batch = broadcast("matmul", lead(x), lead(y));
     auto spread = [&](const Tensor& v) {
       Shape s = batch;

@@ -8,8 +8,8 @@ namespace lamella {
 /// Names of kernels::Activation in files.
 std::span<const char* const> activation_names();
 
-/// act(a b + bias): a (..., m, k), b (k, n) or (..., k, n) with equal batch axes; inputs a, b[, bias].
-/// ta, tb read the last two axes transposed. Bias and activation are set by the fusion pass.
+/// act(a b + bias): a (..., m, k), b (k, n) or (..., k, n) with equal batch axes; inputs a, b[,
+/// bias]. ta, tb read the last two axes transposed. Bias and activation are set by the fusion pass.
 struct Matmul final : OpBase<Matmul> {
   static constexpr const char* kName = "matmul";
   bool ta = false, tb = false;

@@ -60,9 +60,7 @@ struct BatchNormGrad final : OpBase<BatchNormGrad> {
   static constexpr const char* kName = "batch_norm_grad";
   bool scale = true;
   double epsilon = 1e-3;
-  std::vector<Spec> infer(std::span<const Spec> in) const override {
-    return {in[0], in[1], in[1]};
-  }
+  std::vector<Spec> infer(std::span<const Spec> in) const override { return {in[0], in[1], in[1]}; }
   void lower(Lowering& l) const override {
     const auto [rows, c] = rows_of(l.in_shape(0));
     kernels::BatchNormGradArgs args{};
@@ -125,10 +123,9 @@ struct LayerNorm final : OpBase<LayerNorm> {
   }
   void lower(Lowering& l) const override {
     const auto [rows, c] = rows_of(l.in_shape(0));
-    l.call(l.k.layer_norm,
-           {l.in_spec(0).dtype, l.in(0), scale ? l.in(1) : nullptr,
-            center ? l.in(scale ? 2 : 1) : nullptr, l.out(0), l.out(1), l.out(2), rows, c,
-            epsilon});
+    l.call(l.k.layer_norm, {l.in_spec(0).dtype, l.in(0), scale ? l.in(1) : nullptr,
+                            center ? l.in(scale ? 2 : 1) : nullptr, l.out(0), l.out(1), l.out(2),
+                            rows, c, epsilon});
   }
   void visit(AttrVisitor& v) override {
     v.attr("scale", scale);

@@ -12,8 +12,8 @@
 
 namespace lamella {
 
-/// Where an op's kernel calls go: run at once (eager), measured, or recorded into a Program. Pointers
-/// may be null while a Program is measured, so `lower` must not follow them.
+/// Where an op's kernel calls go: run at once (eager), measured, or recorded into a Program.
+/// Pointers may be null while a Program is measured, so `lower` must not follow them.
 class Lowering {
  public:
   explicit Lowering(const kernels::KernelTable& table) : k(table) {}
@@ -70,9 +70,9 @@ class AttrVisitor {
 struct Vjp {
   std::span<const Tensor> in;
   std::span<const Tensor> out;
-  std::span<const Tensor> grad;      // upstream, one per output; undefined where no one asked
-  std::span<const bool> needs;       // which inputs want a gradient
-  std::span<Tensor> result;          // to fill; undefined means zero
+  std::span<const Tensor> grad;  // upstream, one per output; undefined where no one asked
+  std::span<const bool> needs;   // which inputs want a gradient
+  std::span<Tensor> result;      // to fill; undefined means zero
 };
 
 enum class OpKind : std::uint8_t { kCompute, kInput, kConstant, kVariable, kView };
@@ -108,7 +108,8 @@ class OpBase : public Op {
   }
 };
 
-/// Applies an op: runs it, or adds a node to the Graph when an input (or an output size) is symbolic.
+/// Applies an op: runs it, or adds a node to the Graph when an input (or an output size) is
+/// symbolic.
 std::vector<Tensor> apply_op(const OpPtr& op, std::span<const Tensor> in);
 Tensor apply1(const OpPtr& op, std::initializer_list<Tensor> in);
 inline std::vector<Tensor> apply_op(const OpPtr& op, std::initializer_list<Tensor> in) {

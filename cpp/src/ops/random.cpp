@@ -97,8 +97,7 @@ Tensor draw(kernels::RandomKind kind, const Tensor& key, const Shape& shape, dou
 
 namespace ops {
 
-Tensor random_uniform(const Tensor& key, const Shape& shape, double low, double high,
-                      DType dtype) {
+Tensor random_uniform(const Tensor& key, const Shape& shape, double low, double high, DType dtype) {
   return draw(kernels::RandomKind::kUniform, key, shape, low, high, dtype);
 }
 

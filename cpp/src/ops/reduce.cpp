@@ -1,19 +1,19 @@
 // Reductions, scans and softmax.
+#include "ops/reduce.h"
+
 #include <algorithm>
 #include <numeric>
 
 #include "lamella/ops.h"
 #include "ops/common.h"
-#include "ops/reduce.h"
 
 namespace lamella {
 
 using kernels::ReduceOp;
 
 namespace {
-constexpr const char* kNames[] = {"sum",         "prod",      "max", "min", "mean",
-                                  "sum_squares", "logsumexp", "any", "all", "argmax",
-                                  "argmin"};
+constexpr const char* kNames[] = {"sum",       "prod", "max", "min",    "mean",  "sum_squares",
+                                  "logsumexp", "any",  "all", "argmax", "argmin"};
 }  // namespace
 
 std::vector<Spec> Reduce::infer(std::span<const Spec> in) const {
@@ -26,20 +26,18 @@ std::vector<Spec> Reduce::infer(std::span<const Spec> in) const {
     else if (keepdims)
       out.push_back(Dim(1));
     if (reduced && x[i] == Dim(0))
-      check<ShapeError>(op == ReduceOp::kSum || op == ReduceOp::kProd || op == ReduceOp::kAny ||
-                            op == ReduceOp::kAll || op == ReduceOp::kSumSquares ||
-                            op == ReduceOp::kMean,
-                        kNames[static_cast<int>(op)], ": shape ", x,
-                        " has no elements along the reduced axes");
+      check<ShapeError>(
+          op == ReduceOp::kSum || op == ReduceOp::kProd || op == ReduceOp::kAny ||
+              op == ReduceOp::kAll || op == ReduceOp::kSumSquares || op == ReduceOp::kMean,
+          kNames[static_cast<int>(op)], ": shape ", x, " has no elements along the reduced axes");
   }
-  const DType t =
-      op == ReduceOp::kArgMax || op == ReduceOp::kArgMin ? DType::kInt32 : in[0].dtype;
+  const DType t = op == ReduceOp::kArgMax || op == ReduceOp::kArgMin ? DType::kInt32 : in[0].dtype;
   return {{out, t}};
 }
 
 void Reduce::lower(Lowering& l) const {
-  // Runs of reduced axes next to each other; more than one run is reduced run by run from the right,
-  // except for arg-reductions, which have one axis or all.
+  // Runs of reduced axes next to each other; more than one run is reduced run by run from the
+  // right, except for arg-reductions, which have one axis or all.
   const Shape& x = l.in_shape(0);
   const DType t = l.in_spec(0).dtype;
   struct Run {
@@ -79,8 +77,8 @@ void Reduce::lower(Lowering& l) const {
     args.n = run.n;
     args.inner = run.inner;
     const bool last = i + 1 == runs.size();
-    args.y = last ? l.out(0)
-                  : l.workspace(static_cast<std::size_t>(run.outer * run.inner) * size_of(t));
+    args.y =
+        last ? l.out(0) : l.workspace(static_cast<std::size_t>(run.outer * run.inner) * size_of(t));
     args.workspace = l.workspace(l.k.reduce_workspace(args));
     l.call(l.k.reduce, args);
     from = args.y;
@@ -214,7 +212,8 @@ const RegisterOp<SoftmaxGrad> r4;
 void Softmax::lower(Lowering& l) const {
   const Shape& x = l.in_shape(0);
   const std::int64_t cols = x.back().value();
-  l.call(l.k.softmax, {l.in_spec(0).dtype, log, l.in(0), l.out(0), product(x, 0, x.rank() - 1), cols});
+  l.call(l.k.softmax,
+         {l.in_spec(0).dtype, log, l.in(0), l.out(0), product(x, 0, x.rank() - 1), cols});
 }
 
 void Softmax::vjp(const Vjp& v) const {
@@ -260,9 +259,8 @@ Tensor reduce(ReduceOp op, const Tensor& x, const Axes& axes, bool keepdims) {
   } else {
     for (int a : axes) node->axes.push_back(normalize_axis(what, a, x.rank()));
     std::sort(node->axes.begin(), node->axes.end());
-    check<ShapeError>(
-        std::adjacent_find(node->axes.begin(), node->axes.end()) == node->axes.end(), what,
-        ": an axis is named twice");
+    check<ShapeError>(std::adjacent_find(node->axes.begin(), node->axes.end()) == node->axes.end(),
+                      what, ": an axis is named twice");
   }
   Tensor in = x;
   switch (op) {
@@ -284,9 +282,8 @@ Tensor scan(kernels::ScanOp op, const Tensor& x, int axis) {
   auto node = std::make_shared<Scan>();
   node->op = op;
   node->axis = normalize_axis("cumulative", axis, x.rank());
-  return apply1(node, {x.dtype() == DType::kBool || x.dtype() == DType::kUint8
-                           ? cast(x, DType::kInt32)
-                           : x});
+  return apply1(
+      node, {x.dtype() == DType::kBool || x.dtype() == DType::kUint8 ? cast(x, DType::kInt32) : x});
 }
 
 Tensor softmax_any(const Tensor& x, int axis, bool log) {
@@ -322,8 +319,7 @@ Tensor all(const Tensor& x, const Axes& axes, bool k) { return reduce(ReduceOp::
 Tensor logsumexp(const Tensor& x, const Axes& axes, bool k) {
   // More than one run of axes does not combine run by run, so bring them together first.
   const auto n = axes.size();
-  if (n <= 1 || static_cast<int>(n) == x.rank())
-    return reduce(ReduceOp::kLogSumExp, x, axes, k);
+  if (n <= 1 || static_cast<int>(n) == x.rank()) return reduce(ReduceOp::kLogSumExp, x, axes, k);
   Tensor m = stop_gradient(max(x, axes, true));
   Tensor safe = where(isfinite(m), m, Tensor::scalar(0, m.dtype()));
   Tensor y = add(log(sum(exp(sub(x, safe)), axes, true)), safe);

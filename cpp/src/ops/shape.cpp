@@ -65,9 +65,7 @@ struct Reshape final : OpBase<Reshape> {
   }
   void lower(Lowering&) const override {}
   void visit(AttrVisitor& v) override { v.attr("shape", shape); }
-  void vjp(const Vjp& v) const override {
-    v.result[0] = ops::reshape(v.grad[0], v.in[0].shape());
-  }
+  void vjp(const Vjp& v) const override { v.result[0] = ops::reshape(v.grad[0], v.in[0].shape()); }
 };
 
 struct Transpose final : OpBase<Transpose> {
@@ -136,8 +134,8 @@ struct Slice final : OpBase<Slice> {
   void vjp(const Vjp& v) const override;
 };
 
-/// Zeros (or a value) of a whole shape with the input at the place a Slice would select: the gradient
-/// of slice, and padding.
+/// Zeros (or a value) of a whole shape with the input at the place a Slice would select: the
+/// gradient of slice, and padding.
 struct Place final : OpBase<Place> {
   static constexpr const char* kName = "place";
   std::vector<Dim> whole, starts;
@@ -195,8 +193,8 @@ struct Concat final : OpBase<Concat> {
       for (int d = 0; d < out.rank(); ++d) {
         if (d == a) continue;
         check<ShapeError>(!s[d].known() || !out[d].known() || s[d] == out[d],
-                          "concatenate: shapes ", in[0].shape, " and ", s,
-                          " differ outside axis ", axis);
+                          "concatenate: shapes ", in[0].shape, " and ", s, " differ outside axis ",
+                          axis);
       }
       out[a] = out[a] + s[a];
     }
@@ -223,8 +221,8 @@ struct Concat final : OpBase<Concat> {
       if (v.needs[i]) {
         std::vector<Dim> starts(static_cast<std::size_t>(s.rank()), Dim(0));
         starts[static_cast<std::size_t>(axis)] = at;
-        v.result[i] = ops::slice(v.grad[0], starts, dims_of(s),
-                                 std::vector<std::int64_t>(starts.size(), 1));
+        v.result[i] =
+            ops::slice(v.grad[0], starts, dims_of(s), std::vector<std::int64_t>(starts.size(), 1));
       }
       at = at + s[static_cast<int>(axis)];
     }
@@ -255,9 +253,7 @@ struct BroadcastTo final : OpBase<BroadcastTo> {
     copy_strided(l, size_of(l.in_spec(0).dtype), out, l.in(0), src, l.out(0), strides_of(out));
   }
   void visit(AttrVisitor& v) override { v.attr("shape", shape); }
-  void vjp(const Vjp& v) const override {
-    v.result[0] = ops::sum_to(v.grad[0], v.in[0].shape());
-  }
+  void vjp(const Vjp& v) const override { v.result[0] = ops::sum_to(v.grad[0], v.in[0].shape()); }
 };
 
 struct Gather final : OpBase<Gather> {
@@ -329,8 +325,7 @@ struct OneHot final : OpBase<OneHot> {
   }
   void lower(Lowering& l) const override {
     l.call(l.k.one_hot,
-           {to, l.in_spec(0).dtype, l.in(0), l.out(0), l.in_shape(0).size(), classes,
-            strict});
+           {to, l.in_spec(0).dtype, l.in(0), l.out(0), l.in_shape(0).size(), classes, strict});
   }
   void visit(AttrVisitor& v) override {
     v.attr("classes", classes);
@@ -430,8 +425,7 @@ Tensor transpose(const Tensor& x, std::vector<int> perm) {
   bool identity = true;
   for (std::size_t i = 0; i < perm.size(); ++i) {
     const int p = normalize_axis("transpose", perm[i], x.rank());
-    check<ShapeError>(!seen[static_cast<std::size_t>(p)], "transpose: axis ", p,
-                      " is named twice");
+    check<ShapeError>(!seen[static_cast<std::size_t>(p)], "transpose: axis ", p, " is named twice");
     seen[static_cast<std::size_t>(p)] = true;
     op->perm.push_back(p);
     identity = identity && p == static_cast<int>(i);
@@ -481,13 +475,13 @@ Tensor slice(const Tensor& x, const std::vector<Dim>& starts, const std::vector<
 Tensor pad(const Tensor& x, const std::vector<std::pair<std::int64_t, std::int64_t>>& widths,
            double value) {
   check<ShapeError>(static_cast<int>(widths.size()) == x.rank(),
-                    "pad: expected one pair of widths for each axis of shape ", x.shape(),
-                    ", got ", widths.size());
+                    "pad: expected one pair of widths for each axis of shape ", x.shape(), ", got ",
+                    widths.size());
   auto op = std::make_shared<Place>();
   for (int i = 0; i < x.rank(); ++i) {
     const auto [before, after] = widths[static_cast<std::size_t>(i)];
-    check(before >= 0 && after >= 0, "pad: widths must not be negative, got (", before, ", ",
-          after, ")");
+    check(before >= 0 && after >= 0, "pad: widths must not be negative, got (", before, ", ", after,
+          ")");
     op->whole.push_back(x.shape()[i] + Dim(before) + Dim(after));
     op->starts.push_back(Dim(before));
     op->steps.push_back(1);

@@ -20,9 +20,9 @@ struct Rule {
   OptimizerKind kind;
 };
 constexpr Rule kRules[] = {
-    {"sgd", OptimizerKind::kSgd},           {"rmsprop", OptimizerKind::kRmsprop},
-    {"adagrad", OptimizerKind::kAdagrad},   {"adadelta", OptimizerKind::kAdadelta},
-    {"adam", OptimizerKind::kAdam},         {"adamax", OptimizerKind::kAdamax},
+    {"sgd", OptimizerKind::kSgd},         {"rmsprop", OptimizerKind::kRmsprop},
+    {"adagrad", OptimizerKind::kAdagrad}, {"adadelta", OptimizerKind::kAdadelta},
+    {"adam", OptimizerKind::kAdam},       {"adamax", OptimizerKind::kAdamax},
     {"nadam", OptimizerKind::kNadam},
 };
 
@@ -38,8 +38,7 @@ void count_step(const void* raw, const kernels::Exec&) {
   ++*a.iterations;
   if (a.u_product != nullptr) {
     const double t = static_cast<double>(*a.iterations);
-    *a.u_product =
-        static_cast<float>(*a.u_product * a.beta_1 * (1 - 0.5 * std::pow(0.96, t)));
+    *a.u_product = static_cast<float>(*a.u_product * a.beta_1 * (1 - 0.5 * std::pow(0.96, t)));
   }
 }
 
@@ -107,9 +106,10 @@ void Optimizer::build(const std::vector<Variable>& variables) {
     bool equal = s.variables.size() == variables.size();
     for (std::size_t i = 0; equal && i < variables.size(); ++i)
       equal = same(s.variables[i], variables[i]);
-    check<StateError>(equal, s.kind_name,
-                      ": this optimizer was built for other variables; compile the model again with a "
-                      "new optimizer");
+    check<StateError>(
+        equal, s.kind_name,
+        ": this optimizer was built for other variables; compile the model again with a "
+        "new optimizer");
     return;
   }
   for (const Variable& v : variables)
@@ -196,8 +196,8 @@ void OptimizerState::flatten() {
     bool flat = true;
     for (std::size_t i = 0; i < list.size(); ++i) {
       const auto& d = *list[i].data();
-      flat = flat && d.home == list[0].data()->home &&
-             d.offset == list[0].data()->offset + offsets[i];
+      flat =
+          flat && d.home == list[0].data()->home && d.offset == list[0].data()->offset + offsets[i];
     }
     if (flat) return;
     auto block = detail::allocate(std::max<std::size_t>(total, 1));
@@ -255,7 +255,8 @@ void OptimizerState::lower(const kernels::KernelTable& k, const std::vector<cons
       r.workspace = reduce_workspace;
       run(k.reduce, r);
       ++used;
-      if (!global) run(k.clip_scale, kernels::ClipScaleArgs{r.dtype, sum, 1, options.clip_norm, scales + i});
+      if (!global)
+        run(k.clip_scale, kernels::ClipScaleArgs{r.dtype, sum, 1, options.clip_norm, scales + i});
     }
     if (options.global_clip_norm > 0 && used > 0)
       run(k.clip_scale, kernels::ClipScaleArgs{variables[0].dtype(), sums, used,
@@ -299,7 +300,9 @@ void OptimizerState::lower(const kernels::KernelTable& k, const std::vector<cons
     a.lr = lr;
     a.step = static_cast<const std::int64_t*>(iterations.data()->raw());
     a.u_product = u_product.defined() ? u_product.data()->raw() : nullptr;
-    a.grad_scale = options.clip_norm > 0 ? scales + i : options.global_clip_norm > 0 ? scales : nullptr;
+    a.grad_scale = options.clip_norm > 0          ? scales + i
+                   : options.global_clip_norm > 0 ? scales
+                                                  : nullptr;
     a.clip_value = options.clip_value;
     a.weight_decay = no_decay[i] ? 0 : options.weight_decay;
     a.momentum = options.momentum;
@@ -313,9 +316,9 @@ void OptimizerState::lower(const kernels::KernelTable& k, const std::vector<cons
     run(k.optimizer, a);
     i = end;
   }
-  const CountArgs count{static_cast<std::int64_t*>(iterations.data()->raw()),
-                        u_product.defined() ? static_cast<float*>(u_product.data()->raw()) : nullptr,
-                        options.beta_1};
+  const CountArgs count{
+      static_cast<std::int64_t*>(iterations.data()->raw()),
+      u_product.defined() ? static_cast<float*>(u_product.data()->raw()) : nullptr, options.beta_1};
   call(&count_step, &count, sizeof count, alignof(CountArgs));
 }
 

@@ -17,13 +17,13 @@ struct OptimizerState {
   OptimizerOptions options;
   Variable iterations, learning_rate, u_product;
   std::vector<Variable> variables;
-  std::vector<std::string> slot_names;        // which slots this rule keeps, in Keras's order
-  std::vector<int> slot_places;               // index into OptimizerArgs::slot
-  std::vector<std::vector<Variable>> slots;   // [slot][variable]
-  std::vector<char> no_decay;                 // per variable
+  std::vector<std::string> slot_names;       // which slots this rule keeps, in Keras's order
+  std::vector<int> slot_places;              // index into OptimizerArgs::slot
+  std::vector<std::vector<Variable>> slots;  // [slot][variable]
+  std::vector<char> no_decay;                // per variable
 
-  /// Moves parameters and slots so that all of a kind lie in one block, in the order of `variables`,
-  /// at the offsets that layout() gives. Does nothing when they already do.
+  /// Moves parameters and slots so that all of a kind lie in one block, in the order of
+  /// `variables`, at the offsets that layout() gives. Does nothing when they already do.
   void flatten();
   /// Byte offsets of the variables in a flat block, and its size in `total`.
   std::vector<std::size_t> layout(std::size_t& total) const;

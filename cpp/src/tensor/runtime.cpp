@@ -46,7 +46,8 @@ int cgroup_count() {
   return 1 << 20;
 }
 
-/// A positive number from the environment, or 0. OMP_NUM_THREADS may be a list: its first entry counts.
+/// A positive number from the environment, or 0. OMP_NUM_THREADS may be a list: its first entry
+/// counts.
 int from_environment(const char* name) {
   const char* text = std::getenv(name);
   if (text == nullptr || *text == '\0') return 0;
@@ -123,8 +124,8 @@ std::int64_t next_seed() {
   if (!g.seeded) {
     std::ifstream random("/dev/urandom", std::ios::binary);
     if (!random.read(reinterpret_cast<char*>(&g.state), sizeof g.state))
-      g.state = static_cast<std::uint64_t>(
-          std::chrono::steady_clock::now().time_since_epoch().count());
+      g.state =
+          static_cast<std::uint64_t>(std::chrono::steady_clock::now().time_since_epoch().count());
     g.seeded = true;
   }
   std::uint64_t z = (g.state += 0x9E3779B97F4A7C15ull);  // splitmix64

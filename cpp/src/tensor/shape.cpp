@@ -8,13 +8,14 @@
 namespace lamella {
 
 // A symbolic size is a polynomial with integer coefficients over atoms. An atom is a symbol or the
-// floor division of a polynomial by a number. Polynomials are interned in one table; Dim holds -1-id.
+// floor division of a polynomial by a number. Polynomials are interned in one table; Dim holds
+// -1-id.
 struct DimTable {
   using Monomial = std::vector<int>;              // sorted atom ids; empty: the constant
   using Poly = std::map<Monomial, std::int64_t>;  // no zero coefficients
   struct Atom {
-    int symbol = -1;        // >= 0: a symbol
-    Poly numerator;         // else floor(numerator / divisor)
+    int symbol = -1;  // >= 0: a symbol
+    Poly numerator;   // else floor(numerator / divisor)
     std::int64_t divisor = 1;
     friend bool operator<(const Atom& a, const Atom& b) {
       return std::tie(a.symbol, a.divisor, a.numerator) <
@@ -164,7 +165,8 @@ struct DimTable {
       try {
         v = std::stoll(t.substr(i), &used);
       } catch (const std::exception&) {
-        throw IoError("size: expected a number at position " + std::to_string(i) + " of '" + t + "'");
+        throw IoError("size: expected a number at position " + std::to_string(i) + " of '" + t +
+                      "'");
       }
       i += used;
       return v;
@@ -208,8 +210,9 @@ std::int64_t Dim::throw_negative(std::int64_t value) {
 }
 
 void Dim::throw_symbolic() const {
-  throw StateError("size: a number is needed here, but this size is not known while tracing (it is "
-                   "None, the batch size for instance); use -1 in reshape, or run eagerly");
+  throw StateError(
+      "size: a number is needed here, but this size is not known while tracing (it is "
+      "None, the batch size for instance); use -1 in reshape, or run eagerly");
 }
 
 Dim Dim::symbol(int k) {
@@ -332,8 +335,7 @@ Shape broadcast(const char* op, const Shape& a, const Shape& b) {
       // Two unknown sizes, or an unknown and a known one other than 1, cannot be told apart until
       // the sizes are bound; the known (or first) one is taken and binding checks it again.
       check<ShapeError>(!da.known() || !db.known(), op, ": shapes ", a, " and ", b,
-                        " do not broadcast: sizes ", da, " and ", db,
-                        " differ and neither is 1");
+                        " do not broadcast: sizes ", da, " and ", db, " differ and neither is 1");
       out.push_back(da.known() ? da : db);
     }
   }

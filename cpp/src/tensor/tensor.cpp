@@ -23,8 +23,8 @@ std::string_view name(DType t) {
 DType parse_dtype(std::string_view text) {
   for (std::size_t i = 0; i < kDTypeCount; ++i)
     if (name(static_cast<DType>(i)) == text) return static_cast<DType>(i);
-  throw DTypeError(detail::format("dtype: expected one of bool, uint8, int32, int64, float32, float64, got '",
-                                  text, "'"));
+  throw DTypeError(detail::format(
+      "dtype: expected one of bool, uint8, int32, int64, float32, float64, got '", text, "'"));
 }
 
 namespace detail {
@@ -98,10 +98,10 @@ bool Tensor::is_symbolic() const { return impl_ != nullptr && impl_->graph != nu
 
 const void* Tensor::raw() const {
   const TensorImpl& t = get(impl_);
-  check<StateError>(t.storage != nullptr,
-                    "tensor: a traced tensor of shape ", t.shape,
-                    " has no values yet; code that looks at values (float(), numpy(), if) cannot be "
-                    "traced: use lamella.ops (where, clip, ...) or compile with run_eagerly=True");
+  check<StateError>(
+      t.storage != nullptr, "tensor: a traced tensor of shape ", t.shape,
+      " has no values yet; code that looks at values (float(), numpy(), if) cannot be "
+      "traced: use lamella.ops (where, clip, ...) or compile with run_eagerly=True");
   return static_cast<const char*>(t.storage->data) + t.offset;
 }
 
@@ -144,8 +144,9 @@ void Tensor::set_requires_grad(bool on) {
   get(impl_);
   check<DTypeError>(!on || is_floating(dtype()), "requires_grad: expected a float tensor, got ",
                     lamella::name(dtype()));
-  check<StateError>(impl_->tape == nullptr,
-                    "requires_grad: only leaves can be changed; this tensor is a result, use detach()");
+  check<StateError>(
+      impl_->tape == nullptr,
+      "requires_grad: only leaves can be changed; this tensor is a result, use detach()");
   impl_->requires_grad = on;
   if (on && !impl_->slot) impl_->slot = std::make_shared<detail::GradSlot>();
 }

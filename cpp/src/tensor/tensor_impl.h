@@ -71,7 +71,8 @@ struct VariableData {
   std::size_t nbytes() const {
     return static_cast<std::size_t>(spec.shape.size()) * size_of(spec.dtype);
   }
-  /// Gives a snapshot that is still alive its own copy; call before writing, holding snapshots_mutex().
+  /// Gives a snapshot that is still alive its own copy; call before writing, holding
+  /// snapshots_mutex().
   void detach_snapshot();
   /// Moves the elements to another block.
   void rehome(std::shared_ptr<Storage> block, std::size_t new_offset);

@@ -110,8 +110,8 @@ void Variable::assign(const Tensor& value) {
   for (int i = 0; fits && i < value.rank(); ++i)
     fits = value.shape()[i] == v.spec.shape[i] || !value.shape()[i].known();
   check<ShapeError>(fits, v.name.empty() ? std::string("variable") : v.name,
-                    ": cannot assign a value of shape ", value.shape(),
-                    " to a variable of shape ", v.spec.shape);
+                    ": cannot assign a value of shape ", value.shape(), " to a variable of shape ",
+                    v.spec.shape);
   const Tensor t = ops::cast(value, v.spec.dtype);
   if (tracing) {
     const GraphPtr graph = current_graph();

@@ -40,12 +40,11 @@ bool fits(std::span<const Shape> shapes, std::span<const RowSource> inputs, std:
 
 /// All sources have the same number of rows.
 std::int64_t common_rows(const GraphData& g, std::span<const RowSource> inputs) {
-  check<ShapeError>(inputs.size() == g.inputs.size(), "expected ", g.inputs.size(),
-                    " arrays, got ", inputs.size());
+  check<ShapeError>(inputs.size() == g.inputs.size(), "expected ", g.inputs.size(), " arrays, got ",
+                    inputs.size());
   for (std::size_t i = 1; i < inputs.size(); ++i)
     check<ShapeError>(inputs[i].rows == inputs[0].rows, "input '", g.inputs[i].name, "' has ",
-                      inputs[i].rows, " rows, input '", g.inputs[0].name, "' has ",
-                      inputs[0].rows);
+                      inputs[i].rows, " rows, input '", g.inputs[0].name, "' has ", inputs[0].rows);
   return inputs.empty() ? 1 : inputs[0].rows;
 }
 
@@ -79,8 +78,8 @@ RowSource rows_of(const Tensor& t) {
 
 std::vector<std::int64_t> shuffled_order(std::int64_t n, std::uint64_t seed, std::int64_t epoch) {
   // Fisher-Yates over splitmix64; the stream depends on seed and epoch only.
-  std::uint64_t state =
-      seed * 0x9E3779B97F4A7C15ull ^ (static_cast<std::uint64_t>(epoch) + 1) * 0xD1B54A32D192ED03ull;
+  std::uint64_t state = seed * 0x9E3779B97F4A7C15ull ^
+                        (static_cast<std::uint64_t>(epoch) + 1) * 0xD1B54A32D192ED03ull;
   auto next = [&state] {
     std::uint64_t z = (state += 0x9E3779B97F4A7C15ull);
     z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ull;
@@ -273,7 +272,8 @@ struct Trainer::Impl {
   }
 
   /// One pass over the rows; false when a callback asked to end it.
-  void epoch(std::span<const RowSource> inputs, const EpochOptions& o, std::vector<double>& values) {
+  void epoch(std::span<const RowSource> inputs, const EpochOptions& o,
+             std::vector<double>& values) {
     const std::int64_t rows = common_rows(*graph.data(), inputs);
     check(o.batch_size >= 1, "batch_size must be positive, got ", o.batch_size);
     check(rows >= 1, "the data are empty: expected at least one row");
@@ -380,8 +380,7 @@ std::vector<double> Trainer::fit(std::span<const RowSource> inputs, std::int64_t
   return all;
 }
 
-std::vector<Trainer::ProfileLine> Trainer::profile(std::span<const RowSource> inputs,
-                                                   int repeats) {
+std::vector<Trainer::ProfileLine> Trainer::profile(std::span<const RowSource> inputs, int repeats) {
   std::lock_guard lock(impl_->mutex);
   const std::int64_t rows = common_rows(*impl_->graph.data(), inputs);
   Program& p = impl_->program(inputs, rows);
@@ -401,8 +400,12 @@ std::vector<Trainer::ProfileLine> Trainer::profile(std::span<const RowSource> in
           total += static_cast<double>(s.shape.size()) * static_cast<double>(size_of(s.dtype));
         return total;
       };
-      line = {node.op->name(), node.scope, node.outputs, t.seconds,
-              node.op->flops(in, node.outputs), bytes(in) + bytes(node.outputs)};
+      line = {node.op->name(),
+              node.scope,
+              node.outputs,
+              t.seconds,
+              node.op->flops(in, node.outputs),
+              bytes(in) + bytes(node.outputs)};
     }
     lines.push_back(std::move(line));
   }

@@ -42,7 +42,8 @@ def _flatten(callbacks: Any) -> list[Any]:
     if isinstance(callbacks, Mapping):
         callbacks = list(callbacks.values())
     if not isinstance(callbacks, (list, tuple)):
-        if isinstance(callbacks, Iterable) and not hasattr(callbacks, "on_train_begin"):
+        iterable = isinstance(callbacks, Iterable) and not isinstance(callbacks, str)
+        if iterable and not hasattr(callbacks, "on_train_begin"):
             return _flatten(list(callbacks))
         return [callbacks]
     return [each for item in callbacks for each in _flatten(item)]

@@ -104,9 +104,7 @@ class ProgbarLogger(Callback):
     def _new_progbar(self) -> Progbar:
         self.seen = 0
         # The values in the logs are running means already: none is averaged again.
-        self.progbar = Progbar(
-            self.target, verbose=self.verbose, stateless_metrics=()
-        )
+        self.progbar = Progbar(self.target, verbose=self.verbose, stateless_metrics=())
         return self.progbar
 
     def _update_progbar(self, batch: int, logs: Mapping[str, Any] | None) -> None:

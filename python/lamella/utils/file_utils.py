@@ -224,7 +224,9 @@ def _download(
                 part.replace(target)
                 return
     text = "\n  ".join(failures)
-    message = f"get_file: could not download {target.name} to {target.parent}:\n  {text}"
+    message = (
+        f"get_file: could not download {target.name} to {target.parent}:\n  {text}"
+    )
     if mismatch:
         raise ValueError(
             f"{message}\nThe file was incomplete, corrupted or changed; "

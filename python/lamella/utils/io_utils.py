@@ -23,6 +23,7 @@ __all__ = [
 
 logger = logging.getLogger("lamella")
 
+
 def set_logging_verbosity(level: str) -> None:
     """Set the level of the logger ``"lamella"``.
 

@@ -49,11 +49,10 @@ def to_categorical(x: Any, num_classes: int | None = None) -> Any:
             x = ops.squeeze(x, axis=-1)
         return ops.one_hot(x, num_classes)
     labels = np.asarray(x)
-    if labels.size and np.issubdtype(labels.dtype, np.floating):
-        if not np.all(np.isfinite(labels)):
-            raise ValueError(
-                "to_categorical: x must hold class numbers, got NaN or infinity"
-            )
+    if labels.dtype.kind == "f" and not np.all(np.isfinite(labels)):
+        raise ValueError(
+            "to_categorical: x must hold class numbers, got NaN or infinity"
+        )
     labels = labels.astype(np.int64)
     shape = labels.shape
     if len(shape) > 1 and shape[-1] == 1:

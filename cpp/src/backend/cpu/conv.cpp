@@ -126,8 +126,8 @@ std::size_t backward_data_workspace(const ConvGeometry& g) {
 // Panels of cg columns and rows (tap of this phase, output channel), from w (taps, cg, o). Without
 // panels (cg is 1) just the rows.
 template <class T>
-void pack_backward(const ConvGeometry& g, const Axis (&a)[3], const T* w, T* packed,
-                   bool rows_only, const Exec& exec) {
+void pack_backward(const ConvGeometry& g, const Axis (&a)[3], const T* w, T* packed, bool rows_only,
+                   const Exec& exec) {
   const std::int64_t cg = g.c / g.groups;
   const std::int64_t og = g.o / g.groups;
   const std::int64_t taps = a[0].taps * a[1].taps * a[2].taps;

@@ -25,7 +25,8 @@ struct DepthwiseConv {
   Epilogue<T> epilogue;
 };
 
-// One vector of channels of R neighbouring results; taps [j2, j2_end) of the last axis exist for all.
+// One vector of channels of R neighbouring results; taps [j2, j2_end) of the last axis exist for
+// all.
 template <class T, int R, bool Part>
 void depthwise_results(const DepthwiseConv<T>& p, const Line& line, std::int64_t q,
                        std::int64_t channel, std::int64_t left, std::int64_t j2,
@@ -48,10 +49,10 @@ void depthwise_results(const DepthwiseConv<T>& p, const Line& line, std::int64_t
     for (std::int64_t j1 = 0; j1 < a[1].taps; ++j1) {
       const std::int64_t s1 = line.q1 * a[1].scale + a[1].base + j1 * a[1].step;
       if (s1 < 0 || s1 >= a[1].src) continue;
-      const std::int64_t tap = ((a[0].first_tap + j0 * a[0].tap_step) * p.k[1] +
-                                a[1].first_tap + j1 * a[1].tap_step) *
-                                   p.k[2] +
-                               a[2].first_tap;
+      const std::int64_t tap =
+          ((a[0].first_tap + j0 * a[0].tap_step) * p.k[1] + a[1].first_tap + j1 * a[1].tap_step) *
+              p.k[2] +
+          a[2].first_tap;
       const T* row = p.src + ((line.n * a[0].src + s0) * a[1].src + s1) * a[2].src * p.c + channel;
       const T* w = p.w + tap * p.c + channel;
       for (std::int64_t j = j2; j < j2_end; ++j) {

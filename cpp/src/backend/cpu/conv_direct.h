@@ -11,8 +11,8 @@ namespace lamella::kernels {
 inline namespace LAMELLA_ISA_NAMESPACE {
 
 inline constexpr std::int64_t kDirectChannels = 8;
-inline constexpr std::int64_t kDirectRuns = 64;      // runs of contiguous taps
-inline constexpr std::int64_t kDirectRows = 512;     // rows of dw: taps * c
+inline constexpr std::int64_t kDirectRuns = 64;       // runs of contiguous taps
+inline constexpr std::int64_t kDirectRows = 512;      // rows of dw: taps * c
 inline constexpr std::int64_t kBandBytes = 32 << 10;  // of a band's input
 inline constexpr std::int64_t kBandPixels = 1024;
 
@@ -107,62 +107,62 @@ void run_direct(const ConvGeometry& g, const BandPlan& p, const T* x, const T* p
                 const Epilogue<T>& whole, T* y, const Exec& exec) {
   const std::int64_t k = product3(g.k) * g.c;
   const std::int64_t cost = p.rows * g.out[2] * k * g.o;
-  parallel_for(
-      exec, g.n * g.out[0] * p.bands, kGemmGrain / std::max<std::int64_t>(1, cost),
-      [&](std::int64_t b0, std::int64_t b1) {
-        alignas(64) T buffer[kBandBytes / static_cast<std::int64_t>(sizeof(T))];
-        std::int64_t a_off[kBandPixels + kStrip];
-        std::int64_t c_off[kStrip];
-        Segment<T> segments[kDirectRuns];
-        for (int i = 0; i < kStrip; ++i) c_off[i] = i * g.o;
-        const std::int64_t pixel = g.stride[2] * g.c;
-        for (std::int64_t r = 0, i = 0; r < p.rows; ++r) {
-          for (std::int64_t w = 0; w < g.out[2]; ++w) {
-            a_off[i++] = r * g.stride[1] * p.row + w * pixel;
-          }
-        }
-        for (std::int64_t index = b0; index < b1; ++index) {
-          const Band<T> band = open_band(g, p, x, index, buffer);
-          const std::int64_t pixels = band.rows * g.out[2];
-          T* out = y + (((band.n * g.out[0] + band.d) * g.out[1] + band.h0) * g.out[2]) * g.o;
-          for (std::int64_t j = 0; j < g.o; j += kPanelWidth<T>) {
-            const Panel panel = next_panel<T>(g.o - j);
-            const T* b = packed + j * k;
-            int n = 0;
-            const std::int64_t across = p.run_size == g.c ? g.k[2] : 1;
-            for (std::int64_t td = 0; td < g.k[0]; ++td) {
-              for (std::int64_t th = 0; th < g.k[1]; ++th) {
-                for (std::int64_t tw = 0; tw < across; ++tw, ++n) {
-                  segments[n] = {band.input + td * tap_plane(g, p) + th * g.dilation[1] * p.row +
-                                     tw * g.dilation[2] * g.c,
-                                 b, p.run_size};
-                  b += p.run_size * panel.width;
-                }
-              }
-            }
-            Epilogue<T> epilogue = whole;
-            if (epilogue.bias != nullptr) epilogue.bias += j;
-            Tile<T> tile{};
-            tile.segments = segments;
-            tile.n_segments = n;
-            tile.a_step = 1;
-            tile.ldb = panel.width;
-            tile.c_off = c_off;
-            tile.cols = panel.cols;
-            tile.epilogue = &epilogue;
-            const int most = tile_rows<T>(panel.kind);
-            TileFn<T> kernel = nullptr;
-            for (std::int64_t i = 0; i < pixels; i += most) {
-              const int rows = static_cast<int>(std::min<std::int64_t>(most, pixels - i));
-              if (rows != tile.rows) kernel = tile_kernel<T>(panel, rows, false);
-              tile.rows = rows;
-              tile.a_off = a_off + i;
-              tile.c = out + i * g.o + j;
-              kernel(tile);
-            }
-          }
-        }
-      });
+  parallel_for(exec, g.n * g.out[0] * p.bands, kGemmGrain / std::max<std::int64_t>(1, cost),
+               [&](std::int64_t b0, std::int64_t b1) {
+                 alignas(64) T buffer[kBandBytes / static_cast<std::int64_t>(sizeof(T))];
+                 std::int64_t a_off[kBandPixels + kStrip];
+                 std::int64_t c_off[kStrip];
+                 Segment<T> segments[kDirectRuns];
+                 for (int i = 0; i < kStrip; ++i) c_off[i] = i * g.o;
+                 const std::int64_t pixel = g.stride[2] * g.c;
+                 for (std::int64_t r = 0, i = 0; r < p.rows; ++r) {
+                   for (std::int64_t w = 0; w < g.out[2]; ++w) {
+                     a_off[i++] = r * g.stride[1] * p.row + w * pixel;
+                   }
+                 }
+                 for (std::int64_t index = b0; index < b1; ++index) {
+                   const Band<T> band = open_band(g, p, x, index, buffer);
+                   const std::int64_t pixels = band.rows * g.out[2];
+                   T* out =
+                       y + (((band.n * g.out[0] + band.d) * g.out[1] + band.h0) * g.out[2]) * g.o;
+                   for (std::int64_t j = 0; j < g.o; j += kPanelWidth<T>) {
+                     const Panel panel = next_panel<T>(g.o - j);
+                     const T* b = packed + j * k;
+                     int n = 0;
+                     const std::int64_t across = p.run_size == g.c ? g.k[2] : 1;
+                     for (std::int64_t td = 0; td < g.k[0]; ++td) {
+                       for (std::int64_t th = 0; th < g.k[1]; ++th) {
+                         for (std::int64_t tw = 0; tw < across; ++tw, ++n) {
+                           segments[n] = {band.input + td * tap_plane(g, p) +
+                                              th * g.dilation[1] * p.row + tw * g.dilation[2] * g.c,
+                                          b, p.run_size};
+                           b += p.run_size * panel.width;
+                         }
+                       }
+                     }
+                     Epilogue<T> epilogue = whole;
+                     if (epilogue.bias != nullptr) epilogue.bias += j;
+                     Tile<T> tile{};
+                     tile.segments = segments;
+                     tile.n_segments = n;
+                     tile.a_step = 1;
+                     tile.ldb = panel.width;
+                     tile.c_off = c_off;
+                     tile.cols = panel.cols;
+                     tile.epilogue = &epilogue;
+                     const int most = tile_rows<T>(panel.kind);
+                     TileFn<T> kernel = nullptr;
+                     for (std::int64_t i = 0; i < pixels; i += most) {
+                       const int rows = static_cast<int>(std::min<std::int64_t>(most, pixels - i));
+                       if (rows != tile.rows) kernel = tile_kernel<T>(panel, rows, false);
+                       tile.rows = rows;
+                       tile.a_off = a_off + i;
+                       tile.c = out + i * g.o + j;
+                       kernel(tile);
+                     }
+                   }
+                 }
+               });
 }
 
 /// dw (+)= of bands [b0, b1).
@@ -179,8 +179,8 @@ void weights_direct(const ConvGeometry& g, const BandPlan& p, const T* x, const 
     for (std::int64_t th = 0; th < g.k[1]; ++th) {
       for (std::int64_t tw = 0; tw < g.k[2]; ++tw) {
         for (std::int64_t ci = 0; ci < g.c; ++ci) {
-          a_off[m++] = td * tap_plane(g, p) + th * g.dilation[1] * p.row +
-                       tw * g.dilation[2] * g.c + ci;
+          a_off[m++] =
+              td * tap_plane(g, p) + th * g.dilation[1] * p.row + tw * g.dilation[2] * g.c + ci;
         }
       }
     }

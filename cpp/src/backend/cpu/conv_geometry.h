@@ -1,6 +1,7 @@
-// How a convolution's passes walk their images. Forward and backward-data are the same gather: a grid
-// of results, each the sum over taps of (weights of the tap) x (one source pixel). For backward-data
-// with stride s the grid is one of s phases, so that only taps that meet a dy pixel take part.
+// How a convolution's passes walk their images. Forward and backward-data are the same gather: a
+// grid of results, each the sum over taps of (weights of the tap) x (one source pixel). For
+// backward-data with stride s the grid is one of s phases, so that only taps that meet a dy pixel
+// take part.
 #pragma once
 
 #include <algorithm>

@@ -1,5 +1,5 @@
-// Convolution as a matrix product without the matrix: rows are pixels, read through pointers to their
-// taps (a row of zeros where a tap falls into padding), columns are packed weights.
+// Convolution as a matrix product without the matrix: rows are pixels, read through pointers to
+// their taps (a row of zeros where a tap falls into padding), columns are packed weights.
 #pragma once
 
 #include "backend/cpu/conv_geometry.h"
@@ -10,8 +10,8 @@
 namespace lamella::kernels {
 inline namespace LAMELLA_ISA_NAMESPACE {
 
-inline constexpr std::int64_t kTapBlock = 64;        // taps at a time
-inline constexpr std::int64_t kTapBlockK = 1024;     // and elements of k, about
+inline constexpr std::int64_t kTapBlock = 64;         // taps at a time
+inline constexpr std::int64_t kTapBlockK = 1024;      // and elements of k, about
 inline constexpr std::int64_t kChunkPointers = 2304;  // pointers of a chunk of pixels
 inline constexpr std::int64_t kChunkStrips = 8;       // strips of a chunk of pixels
 
@@ -28,7 +28,7 @@ struct ImplicitConv {
   std::int64_t out_stride[3];
   const T* packed;  // panels of n columns and taps * k rows; for by_dots the taps' k weights
   bool by_dots;
-  const T* zeros;   // k zeros
+  const T* zeros;  // k zeros
   Epilogue<T> epilogue;
 
   std::int64_t taps() const { return axis[0].taps * axis[1].taps * axis[2].taps; }
@@ -117,12 +117,10 @@ void point(const ImplicitConv<T>& p, const ChunkPixels& c, std::int64_t strips, 
       const std::int64_t* at1 = c.at[1] + s * kStrip;
       const std::int64_t* at2 = c.at[2] + s * kStrip;
       for (int i = 0; i < kStrip; ++i) {
-        const bool exists = (static_cast<std::uint64_t>(at0[i] + d0) <
-                             static_cast<std::uint64_t>(a[0].src)) &
-                            (static_cast<std::uint64_t>(at1[i] + d1) <
-                             static_cast<std::uint64_t>(a[1].src)) &
-                            (static_cast<std::uint64_t>(at2[i] + d2) <
-                             static_cast<std::uint64_t>(a[2].src));
+        const bool exists =
+            (static_cast<std::uint64_t>(at0[i] + d0) < static_cast<std::uint64_t>(a[0].src)) &
+            (static_cast<std::uint64_t>(at1[i] + d1) < static_cast<std::uint64_t>(a[1].src)) &
+            (static_cast<std::uint64_t>(at2[i] + d2) < static_cast<std::uint64_t>(a[2].src));
         row[i] = exists ? p.src + (off[i] + delta) : p.zeros;
       }
     }
@@ -162,8 +160,9 @@ void dot_strip(const T* const* pointers, std::int64_t taps, std::int64_t k, cons
 }
 
 template <class T>
-void run_chunk_by_dots(const ImplicitConv<T>& p, const ChunkPixels& pixels, const T* const* pointers,
-                       std::int64_t count, std::int64_t t0, std::int64_t tn) {
+void run_chunk_by_dots(const ImplicitConv<T>& p, const ChunkPixels& pixels,
+                       const T* const* pointers, std::int64_t count, std::int64_t t0,
+                       std::int64_t tn) {
   for (std::int64_t s = 0; s * kStrip < count; ++s) {
     T sums[kStrip];
     dot_strip(pointers + s * tn * kStrip, tn, p.k, p.packed + t0 * p.k, sums);

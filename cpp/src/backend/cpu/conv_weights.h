@@ -11,18 +11,17 @@
 namespace lamella::kernels {
 inline namespace LAMELLA_ISA_NAMESPACE {
 
-inline constexpr std::int64_t kWeightParts = 8;               // parts of the pixels at most
-inline constexpr std::int64_t kWeightUnits = 16;              // pieces of work wanted
-inline constexpr std::int64_t kPartsElements = 1 << 21;       // of all parts' dw
-inline constexpr std::int64_t kPiece = 256;                   // pixels of a line at a time
-inline constexpr std::int64_t kWeightBlock = 512;             // pixels at a time
+inline constexpr std::int64_t kWeightParts = 8;          // parts of the pixels at most
+inline constexpr std::int64_t kWeightUnits = 16;         // pieces of work wanted
+inline constexpr std::int64_t kPartsElements = 1 << 21;  // of all parts' dw
+inline constexpr std::int64_t kPiece = 256;              // pixels of a line at a time
+inline constexpr std::int64_t kWeightBlock = 512;        // pixels at a time
 
 /// Parts into which `units` pieces of work of `cost` multiply-adds each are cut, given dw's size.
 inline std::int64_t weight_parts(std::int64_t units, std::int64_t cost, std::int64_t elements) {
   const std::int64_t by_memory = kPartsElements / std::max<std::int64_t>(1, elements);
-  const std::int64_t wanted =
-      static_cast<std::int64_t>(static_cast<double>(units) * static_cast<double>(cost) /
-                                static_cast<double>(2 * kGemmGrain));
+  const std::int64_t wanted = static_cast<std::int64_t>(
+      static_cast<double>(units) * static_cast<double>(cost) / static_cast<double>(2 * kGemmGrain));
   return std::clamp<std::int64_t>(std::min({wanted, by_memory, kWeightParts, units}), 1,
                                   kWeightParts);
 }
@@ -55,7 +54,8 @@ inline WeightPlan plan_weights(const ConvGeometry& g) {
   WeightPlan p{};
   p.pieces_per_line = (g.out[2] + kPiece - 1) / kPiece;
   p.pieces = g.n * g.out[0] * g.out[1] * p.pieces_per_line;
-  p.block = std::max<std::int64_t>(1, kWeightBlock / std::min(kPiece, std::max<std::int64_t>(1, g.out[2])));
+  p.block = std::max<std::int64_t>(
+      1, kWeightBlock / std::min(kPiece, std::max<std::int64_t>(1, g.out[2])));
   p.blocks = (p.pieces + p.block - 1) / p.block;
   const std::int64_t taps = product3(g.k);
   const std::int64_t elements = taps * (g.c / g.groups) * g.o;

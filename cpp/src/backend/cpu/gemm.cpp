@@ -352,15 +352,16 @@ void run_strips(const Panel& panel, bool masked, std::int64_t m, std::int64_t a_
   }
 }
 
-#define LAMELLA_GEMM_INSTANCES(T)                                                                  \
-  template int tile_rows<T>(PanelKind);                                                            \
-  template TileFn<T> tile_kernel<T>(const Panel&, int, bool);                                      \
-  template IndirectTileFn<T> indirect_tile_kernel<T>(const Panel&);                                \
-  template void pack_panel<T>(const Panel&, const T*, std::int64_t, std::int64_t, T*);             \
-  template void pack_panel_transposed<T>(const Panel&, const T*, std::int64_t, std::int64_t, T*);  \
-  template void activate<T>(Activation, double, T*, std::int64_t);                                 \
-  template void finish_row<T>(const Epilogue<T>&, T*, std::int64_t);                               \
-  template void run_strips<T>(const Panel&, bool, std::int64_t, std::int64_t, std::int64_t, Tile<T>);
+#define LAMELLA_GEMM_INSTANCES(T)                                                                 \
+  template int tile_rows<T>(PanelKind);                                                           \
+  template TileFn<T> tile_kernel<T>(const Panel&, int, bool);                                     \
+  template IndirectTileFn<T> indirect_tile_kernel<T>(const Panel&);                               \
+  template void pack_panel<T>(const Panel&, const T*, std::int64_t, std::int64_t, T*);            \
+  template void pack_panel_transposed<T>(const Panel&, const T*, std::int64_t, std::int64_t, T*); \
+  template void activate<T>(Activation, double, T*, std::int64_t);                                \
+  template void finish_row<T>(const Epilogue<T>&, T*, std::int64_t);                              \
+  template void run_strips<T>(const Panel&, bool, std::int64_t, std::int64_t, std::int64_t,       \
+                              Tile<T>);
 LAMELLA_GEMM_INSTANCES(float)
 LAMELLA_GEMM_INSTANCES(double)
 #undef LAMELLA_GEMM_INSTANCES

@@ -1,8 +1,8 @@
-// The register-blocked heart of matmul and convolution. A tile is up to kStrip rows of the result by
-// one panel of columns; it lives in registers while the sum runs. Rows of the left operand are read
-// in place, element by element (broadcast), through offsets or pointers, so no operand is ever
-// rearranged on that side; columns of the right operand come as vectors, from memory or from a packed
-// panel [k][width].
+// The register-blocked heart of matmul and convolution. A tile is up to kStrip rows of the result
+// by one panel of columns; it lives in registers while the sum runs. Rows of the left operand are
+// read in place, element by element (broadcast), through offsets or pointers, so no operand is ever
+// rearranged on that side; columns of the right operand come as vectors, from memory or from a
+// packed panel [k][width].
 //
 // Every element of a result is one chain of multiply-adds in the order of k, cut into blocks that
 // depend on k alone. Which tile, strip, panel or thread computes it does not change a bit of it.
@@ -91,9 +91,9 @@ struct Tile {
   std::int64_t ldb;
   const std::int64_t* a_off;  // per row
   T* c;
-  const std::int64_t* c_off;  // per row
-  int rows, cols;             // that exist
-  bool add = false;           // to what c holds
+  const std::int64_t* c_off;              // per row
+  int rows, cols;                         // that exist
+  bool add = false;                       // to what c holds
   const Epilogue<T>* epilogue = nullptr;  // null: the sum goes on, or there is nothing to do
 };
 
@@ -134,7 +134,8 @@ template <class T>
 void pack_panel(const Panel& panel, const T* b, std::int64_t ldb, std::int64_t k, T* out);
 /// The same from b^T: element (k, j) lies at b[j * ldb + k].
 template <class T>
-void pack_panel_transposed(const Panel& panel, const T* b, std::int64_t ldb, std::int64_t k, T* out);
+void pack_panel_transposed(const Panel& panel, const T* b, std::int64_t ldb, std::int64_t k,
+                           T* out);
 
 /// Elements that the packed panels of a (k, n) operand take.
 template <class T>

@@ -1,10 +1,10 @@
-// Packets of full, half and quarter width for the matrix kernels: narrow outputs take the packet that
-// they fill, and the last packet of a row is read and written under a mask.
+// Packets of full, half and quarter width for the matrix kernels: narrow outputs take the packet
+// that they fill, and the last packet of a row is read and written under a mask.
 #pragma once
 
-#include <Eigen/Core>
 #include <cstdint>
 #include <cstring>
+#include <Eigen/Core>
 
 #if defined(__AVX__)
 #include <immintrin.h>
@@ -45,7 +45,8 @@ EIGEN_STRONG_INLINE P load_first(const LaneOf<P>* p, std::int64_t n) {
     if constexpr (sizeof(T) == 8) return P(_mm_maskz_loadu_pd(static_cast<__mmask8>(mask), p));
   }
 #elif defined(__AVX__)
-  static constexpr std::int32_t kOnes[16] = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0};
+  static constexpr std::int32_t kOnes[16] = {-1, -1, -1, -1, -1, -1, -1, -1,
+                                             0,  0,  0,  0,  0,  0,  0,  0};
   const std::int32_t* m = kOnes + 8 - n * static_cast<std::int64_t>(sizeof(T) / 4);
   if constexpr (sizeof(P) == 32) {
     const __m256i mask = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(m));
@@ -82,7 +83,8 @@ EIGEN_STRONG_INLINE void store_first(LaneOf<P>* p, const P& v, std::int64_t n) {
     if constexpr (sizeof(T) == 8) return _mm_mask_storeu_pd(p, static_cast<__mmask8>(mask), v);
   }
 #elif defined(__AVX__)
-  static constexpr std::int32_t kOnes[16] = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0};
+  static constexpr std::int32_t kOnes[16] = {-1, -1, -1, -1, -1, -1, -1, -1,
+                                             0,  0,  0,  0,  0,  0,  0,  0};
   const std::int32_t* m = kOnes + 8 - n * static_cast<std::int64_t>(sizeof(T) / 4);
   if constexpr (sizeof(P) == 32) {
     const __m256i mask = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(m));
@@ -100,8 +102,8 @@ EIGEN_STRONG_INLINE void store_first(LaneOf<P>* p, const P& v, std::int64_t n) {
   std::memcpy(p, buffer, static_cast<std::size_t>(n) * sizeof(T));
 }
 
-/// x > 0 ? x : +0, with the unary kernel's bits: pmax keeps a NaN (and -0) on its left, + 0 makes -0
-/// positive.
+/// x > 0 ? x : +0, with the unary kernel's bits: pmax keeps a NaN (and -0) on its left, + 0 makes
+/// -0 positive.
 template <class P>
 EIGEN_STRONG_INLINE P relu_of(const P& x) {
   const P zero = Eigen::internal::pset1<P>(LaneOf<P>(0));

@@ -12,13 +12,13 @@ namespace lamella::kernels {
 inline namespace LAMELLA_ISA_NAMESPACE {
 namespace {
 
-constexpr std::int64_t kFewRows = 64;          // up to here b's panels are not worth packing
-constexpr std::int64_t kSmallB = 8192;         // elements of b that stay in the first-level cache
-constexpr std::int64_t kLargeCost = 1 << 22;   // multiply-adds from which blocking pays
-constexpr std::int64_t kBlockM = 48;           // rows of a copied at a time
-constexpr std::int64_t kGroupN = 512;          // columns that share a copy of a
-constexpr std::int64_t kBlockN = 4096;         // columns of b packed at a time
-constexpr std::int64_t kDotBlock = 1024;       // elements of k that a dot product sums in registers
+constexpr std::int64_t kFewRows = 64;         // up to here b's panels are not worth packing
+constexpr std::int64_t kSmallB = 8192;        // elements of b that stay in the first-level cache
+constexpr std::int64_t kLargeCost = 1 << 22;  // multiply-adds from which blocking pays
+constexpr std::int64_t kBlockM = 48;          // rows of a copied at a time
+constexpr std::int64_t kGroupN = 512;         // columns that share a copy of a
+constexpr std::int64_t kBlockN = 4096;        // columns of b packed at a time
+constexpr std::int64_t kDotBlock = 1024;      // elements of k that a dot product sums in registers
 
 /// One product: strides of op(a) are explicit, so its transposition is no case of its own.
 template <class T>
@@ -154,8 +154,8 @@ void by_dots(const Product<T>& p, const Exec& exec) {
     });
   } else {  // rows of b^T
     parallel_for(exec, p.n, grain, [&](std::int64_t j0, std::int64_t j1) {
-      matrix_vector(p.b + j0 * p.ldb, p.ldb, p.a, p.a_step, p.k, p.c + j0, 1, j1 - j0,
-                    p.accumulate, epilogue_from(p.epilogue, j0));
+      matrix_vector(p.b + j0 * p.ldb, p.ldb, p.a, p.a_step, p.k, p.c + j0, 1, j1 - j0, p.accumulate,
+                    epilogue_from(p.epilogue, j0));
     });
   }
 }
@@ -210,9 +210,8 @@ void multiply_medium(const Product<T>& p, const Exec& exec) {
   if (p.m <= kFewRows) {
     const std::int64_t unit = p.m == 1 ? 4 * kPanelWidth<T> : kPanelWidth<T>;
     const std::int64_t grain = round_up(kGemmGrain / std::max<std::int64_t>(1, p.m * p.k), unit);
-    parallel_for(exec, p.n, std::max(unit, grain), [&](std::int64_t j0, std::int64_t j1) {
-      multiply_in_place(p, 0, p.m, j0, j1);
-    });
+    parallel_for(exec, p.n, std::max(unit, grain),
+                 [&](std::int64_t j0, std::int64_t j1) { multiply_in_place(p, 0, p.m, j0, j1); });
   } else {
     const std::int64_t grain = round_up(kGemmGrain / std::max<std::int64_t>(1, p.n * p.k), kStrip);
     parallel_for(exec, p.m, std::max<std::int64_t>(2 * kStrip, grain),

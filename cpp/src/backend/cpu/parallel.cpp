@@ -1,8 +1,8 @@
 // A small thread pool behind parallel_for.
 //
-// The caller works too and waits only for chunks that a worker has really begun, never for a worker to
-// wake up. On a machine that is busy with other processes this is the difference between a loop that
-// takes its usual time and one that waits for the scheduler (docs/adr/0004-threads.md).
+// The caller works too and waits only for chunks that a worker has really begun, never for a worker
+// to wake up. On a machine that is busy with other processes this is the difference between a loop
+// that takes its usual time and one that waits for the scheduler (docs/adr/0004-threads.md).
 #include "backend/cpu/parallel.h"
 
 #include <atomic>
@@ -39,8 +39,9 @@ inline void give_way() {
 #endif
 }
 
-/// One loop at a time. The fields from `body` on are written before `open` is set and stay as they are
-/// until `inside` is zero again, so a worker that comes late sees either a whole job or a closed door.
+/// One loop at a time. The fields from `body` on are written before `open` is set and stay as they
+/// are until `inside` is zero again, so a worker that comes late sees either a whole job or a
+/// closed door.
 struct Pool {
   std::mutex caller;
   int workers = 0;
@@ -77,7 +78,8 @@ void worker(Pool* pool, int number) {
   in_loop = true;  // a loop inside a chunk runs serially
   std::uint32_t seen = 0;
   for (;;) {
-    for (int spin = 0; spin < kSpins && p.jobs.load(std::memory_order_acquire) == seen; ++spin) relax();
+    for (int spin = 0; spin < kSpins && p.jobs.load(std::memory_order_acquire) == seen; ++spin)
+      relax();
     while (p.jobs.load(std::memory_order_acquire) == seen) p.jobs.wait(seen);
     seen = p.jobs.load(std::memory_order_acquire);
     p.inside.fetch_add(1, std::memory_order_seq_cst);

@@ -1,5 +1,5 @@
-// The one gate to threads. Work is cut into chunks by problem size alone, so results never depend on
-// how many threads share them.
+// The one gate to threads. Work is cut into chunks by problem size alone, so results never depend
+// on how many threads share them.
 #pragma once
 
 #include <algorithm>

@@ -11,8 +11,8 @@ namespace lamella::kernels {
 inline namespace LAMELLA_ISA_NAMESPACE {
 namespace {
 
-constexpr std::int64_t kRowBytes = 32 << 10;    // of a combined image row
-constexpr std::int64_t kPoolChannels = 64;      // channels of one unit of the gradient's work
+constexpr std::int64_t kRowBytes = 32 << 10;  // of a combined image row
+constexpr std::int64_t kPoolChannels = 64;    // channels of one unit of the gradient's work
 
 /// The part of a window that lies inside along one dimension: source positions [begin, end).
 struct Span {
@@ -126,21 +126,20 @@ void pool(const PoolArgs& args, const Exec& exec) {
   const bool by_rows =
       g.c < Vec<T>::kWidth / 2 && row * static_cast<std::int64_t>(sizeof(T)) <= kRowBytes;
   const std::int64_t cost = g.out[2] * g.c * product3(g.k);
-  parallel_for(exec, g.n * g.out[0] * g.out[1], grain_for(cost / 2),
-               [&](std::int64_t l0, std::int64_t l1) {
-                 for (std::int64_t l = l0; l < l1; ++l) {
-                   const Line at = line_at(l, g.out[0], g.out[1]);
-                   const PoolLine<T> line{
-                       g, static_cast<const T*>(args.x) + at.n * g.in[0] * g.in[1] * row,
-                       span_of(g, 0, at.q0), span_of(g, 1, at.q1),
-                       static_cast<T*>(args.y) + l * g.out[2] * g.c};
-                   if (by_rows) {
-                     pool_by_rows<T, Op>(line);
-                   } else {
-                     pool_by_channels<T, Op>(line);
-                   }
-                 }
-               });
+  parallel_for(
+      exec, g.n * g.out[0] * g.out[1], grain_for(cost / 2), [&](std::int64_t l0, std::int64_t l1) {
+        for (std::int64_t l = l0; l < l1; ++l) {
+          const Line at = line_at(l, g.out[0], g.out[1]);
+          const PoolLine<T> line{g, static_cast<const T*>(args.x) + at.n * g.in[0] * g.in[1] * row,
+                                 span_of(g, 0, at.q0), span_of(g, 1, at.q1),
+                                 static_cast<T*>(args.y) + l * g.out[2] * g.c};
+          if (by_rows) {
+            pool_by_rows<T, Op>(line);
+          } else {
+            pool_by_channels<T, Op>(line);
+          }
+        }
+      });
 }
 
 /// dx of channels [c0, c1) of one image.

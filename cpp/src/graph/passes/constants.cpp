@@ -5,7 +5,8 @@
 
 namespace lamella {
 namespace {
-constexpr std::int64_t kMaxFolded = 1024;  // elements; larger values are cheaper to recompute than to keep
+constexpr std::int64_t kMaxFolded =
+    1024;  // elements; larger values are cheaper to recompute than to keep
 }
 
 void fold_constants(GraphData& graph, std::span<ValueRef> extra) {

@@ -1,10 +1,11 @@
 // Joins elementwise nodes into chains that run tile by tile in cache.
+#include "ops/elementwise.h"
+
 #include <algorithm>
 #include <array>
 
 #include "graph/passes.h"
 #include "ops/broadcast.h"
-#include "ops/elementwise.h"
 #include "ops/fused.h"
 
 namespace lamella {
@@ -27,8 +28,8 @@ struct Group {
   std::vector<int> members;  // old node indices
 };
 
-/// How an operand of shape `in` is read for an output of shape `out`; rows/cols are set when it is a
-/// row or a column. False when neither fits.
+/// How an operand of shape `in` is read for an output of shape `out`; rows/cols are set when it is
+/// a row or a column. False when neither fits.
 bool access_of(const Shape& in, const Shape& out, FusedAccess& access, std::int64_t& rows,
                std::int64_t& cols) {
   if (in.size() == 1) return access = FusedAccess::kScalar, true;
@@ -48,7 +49,8 @@ bool access_of(const Shape& in, const Shape& out, FusedAccess& access, std::int6
   return true;
 }
 
-/// Builds the op for a group (members in topological order), or null when it does not fit the kernel.
+/// Builds the op for a group (members in topological order), or null when it does not fit the
+/// kernel.
 std::shared_ptr<FusedElementwise> build(const GraphData& g, const Group& group,
                                         std::vector<ValueRef>& inputs) {
   auto op = std::make_shared<FusedElementwise>();

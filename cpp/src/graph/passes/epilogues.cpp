@@ -23,9 +23,8 @@ bool visit_product(const Op& op, F&& f) {
 
 bool is_plain_product(const Node& n) {
   bool plain = false;
-  visit_product(*n.op, [&](const auto& op) {
-    plain = n.inputs.size() == 2 && op.act == Activation::kNone;
-  });
+  visit_product(
+      *n.op, [&](const auto& op) { plain = n.inputs.size() == 2 && op.act == Activation::kNone; });
   return plain;
 }
 
@@ -48,14 +47,22 @@ OpPtr with_activation(const Op& op, Activation act, double alpha) {
 
 Activation activation_for(UnaryOp op) {
   switch (op) {
-    case UnaryOp::kRelu: return Activation::kRelu;
-    case UnaryOp::kSigmoid: return Activation::kSigmoid;
-    case UnaryOp::kTanh: return Activation::kTanh;
-    case UnaryOp::kElu: return Activation::kElu;
-    case UnaryOp::kLeakyRelu: return Activation::kLeakyRelu;
-    case UnaryOp::kSilu: return Activation::kSilu;
-    case UnaryOp::kGelu: return Activation::kGelu;
-    default: return Activation::kNone;
+    case UnaryOp::kRelu:
+      return Activation::kRelu;
+    case UnaryOp::kSigmoid:
+      return Activation::kSigmoid;
+    case UnaryOp::kTanh:
+      return Activation::kTanh;
+    case UnaryOp::kElu:
+      return Activation::kElu;
+    case UnaryOp::kLeakyRelu:
+      return Activation::kLeakyRelu;
+    case UnaryOp::kSilu:
+      return Activation::kSilu;
+    case UnaryOp::kGelu:
+      return Activation::kGelu;
+    default:
+      return Activation::kNone;
   }
 }
 

@@ -1,5 +1,5 @@
-// Algebra that autodiff leaves behind: products with one, sums with zero, broadcasts that the consumer
-// does by itself, views of views.
+// Algebra that autodiff leaves behind: products with one, sums with zero, broadcasts that the
+// consumer does by itself, views of views.
 #include "graph/passes.h"
 #include "ops/elementwise.h"
 
@@ -27,13 +27,10 @@ void simplify(GraphData& graph, std::span<ValueRef> extra) {
       // A broadcast operand is as good unexpanded, if the other one has the full shape.
       for (std::size_t i = 0; i < 2; ++i) {
         const Node& p = producer(out, node.inputs[i]);
-        if (is(p, "broadcast_to") &&
-            out.spec(node.inputs[1 - i]).shape == node.outputs[0].shape)
+        if (is(p, "broadcast_to") && out.spec(node.inputs[1 - i]).shape == node.outputs[0].shape)
           node.inputs[i] = p.inputs[0];
       }
-      auto keep = [&](std::size_t i) {
-        return out.spec(node.inputs[i]) == node.outputs[0];
-      };
+      auto keep = [&](std::size_t i) { return out.spec(node.inputs[i]) == node.outputs[0]; };
       const BinaryOp op = binary->op;
       // x * 1, 1 * x, x / 1, x + 0, 0 + x, x - 0 (x + 0 loses the sign of -0, which is harmless)
       if ((op == BinaryOp::kMul || op == BinaryOp::kDiv) && keep(0) &&
