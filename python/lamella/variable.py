@@ -40,6 +40,15 @@ def _to_numpy(value: Any) -> np.ndarray:
     return np.asarray(value)
 
 
+class _Structure:
+    """Counts what may change which layers, weights and metrics a model has."""
+
+    version = 0
+
+
+structure = _Structure()
+
+
 class Variable:
     """A named, mutable array: weights, statistics, metric and optimizer state.
 
@@ -159,6 +168,7 @@ class Variable:
     @trainable.setter
     def trainable(self, value: bool) -> None:
         self._core.trainable = bool(value)
+        structure.version += 1
 
     @property
     def value(self) -> Any:

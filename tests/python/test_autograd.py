@@ -1,4 +1,4 @@
-"""The tape: accumulation, its end of life, higher derivatives, deep chains, gradcheck."""
+"""The tape: accumulation, its end, higher derivatives, deep chains, gradcheck."""
 
 from __future__ import annotations
 

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 from lamella import datasets
-from lamella.datasets import _files, cifar10
+from lamella.datasets import cifar10
+from lamella.utils import file_utils
 
 TOYS = ["xor", "circles", "moons", "spirals", "gaussians"]
 
@@ -309,8 +310,7 @@ def test_missing_set_names_file_folders_and_variable(
     def offline(name: str, *args: Any, **kwargs: Any) -> str:
         raise OSError("no network")
 
-    monkeypatch.setattr(_files, "get_file", offline)
-    monkeypatch.setattr(datasets.boston_housing, "get_file", offline)
+    monkeypatch.setattr(file_utils, "get_file", offline)
     for name, file in (
         ("mnist", "train-images-idx3-ubyte.gz"),
         ("fashion_mnist", "train-images-idx3-ubyte.gz"),
@@ -370,7 +370,7 @@ def test_cifar10_damaged_archive_raises(
         pass
     monkeypatch.setenv("LAMELLA_DATA", str(tmp_path))
     archive.write_bytes(buffer.getvalue())
-    with pytest.raises(OSError, match="does not hold data_batch_1.bin"):
+    with pytest.raises(OSError, match=r"does not hold data_batch_1\.bin"):
         datasets.cifar10.load_data()
     archive.write_bytes(b"no archive")
     with pytest.raises(OSError, match="cannot read"):

@@ -98,7 +98,9 @@ def test_fit_same_seed_same_bits_and_another_seed_other_bits(name: str) -> None:
 
 @pytest.mark.parametrize("optimizer", ["sgd", "rmsprop", "nadam"])
 def test_fit_optimizer_same_bits_for_1_and_3_threads(optimizer: str) -> None:
-    assert_equal(train("mlp", 3, optimizer=optimizer), train("mlp", 1, optimizer=optimizer))
+    assert_equal(
+        train("mlp", 3, optimizer=optimizer), train("mlp", 1, optimizer=optimizer)
+    )
 
 
 def test_fit_continued_equals_fit_in_one_go() -> None:
@@ -109,8 +111,14 @@ def test_fit_continued_equals_fit_in_one_go() -> None:
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         model.compile("adam", loss)
         for first, last in epochs:
-            model.fit(FLAT, CLASSES, epochs=last, initial_epoch=first, shuffle=False,
-                      verbose=0)
+            model.fit(
+                FLAT,
+                CLASSES,
+                epochs=last,
+                initial_epoch=first,
+                shuffle=False,
+                verbose=0,
+            )
         return model.get_weights()
 
     for u, v in zip(run((0, 4)), run((0, 2), (2, 4)), strict=True):
@@ -151,7 +159,9 @@ def test_eager_gradient_same_bits_for_1_2_3_8_threads() -> None:
     def gradient(count: int) -> list[np.ndarray]:
         c.set_num_threads(count)
         x = c.tensor(IMAGES[:64])
-        k = c.tensor(np.linspace(-1, 1, 3 * 3 * 16, dtype="float32").reshape(3, 3, 1, 16))
+        k = c.tensor(
+            np.linspace(-1, 1, 3 * 3 * 16, dtype="float32").reshape(3, 3, 1, 16)
+        )
         for t in (x, k):
             t.requires_grad = True
         y = c.tanh(c.conv(x, k, (1, 1), "valid", (1, 1), 1))

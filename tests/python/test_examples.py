@@ -113,7 +113,7 @@ def test_digits_cnn_bad_arguments_exit(
 def test_digits_cnn_mnist_missing_exits_with_the_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    files = importlib.import_module("lamella.datasets._files")
+    files = importlib.import_module("lamella.utils.file_utils")
 
     def offline(*args: Any, **kwargs: Any) -> str:
         raise OSError("no network")

@@ -15,7 +15,11 @@ DTYPES = ["bool", "uint8", "int32", "int64", "float32", "float64"]
 
 def example(dtype: str = "float32", shape: tuple[int, ...] = (2, 3)) -> np.ndarray:
     n = int(np.prod(shape))
-    return (np.arange(n) % 2 if dtype == "bool" else np.arange(n)).astype(dtype).reshape(shape)
+    return (
+        (np.arange(n) % 2 if dtype == "bool" else np.arange(n))
+        .astype(dtype)
+        .reshape(shape)
+    )
 
 
 # ------------------------------------------------------------------ numpy in
@@ -43,7 +47,7 @@ def test_from_numpy_copy_false_shares_or_raises() -> None:
     a = example()
     assert np.shares_memory(c.from_numpy(a, copy=False).numpy(), a)
     for bad in (a.T, a[:, ::2], a[::-1]):
-        with pytest.raises(ValueError, match="copy=False.*C-contiguous"):
+        with pytest.raises(ValueError, match=r"copy=False.*C-contiguous"):
             c.from_numpy(bad, copy=False)
 
 
@@ -55,7 +59,9 @@ LAYOUTS = {
     "zero stride": np.broadcast_to(np.float32(3), (2, 3)),
     "scalar": np.array(2.5, "float32"),
     "empty": np.zeros((0, 3), "float32"),
-    "unaligned": np.frombuffer(b"\0" + example().tobytes(), "uint8")[1:].view("float32"),
+    "unaligned": np.frombuffer(b"\0" + example().tobytes(), "uint8")[1:].view(
+        "float32"
+    ),
     "read-only": np.frombuffer(example().tobytes(), "float32"),
 }
 

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -25,6 +26,7 @@ X = RNG.normal(size=(70, 8)).astype("float32")
 W = RNG.normal(size=(8, 3))
 LABELS = (X @ W).argmax(1)
 ONE_HOT = np.eye(3, dtype="float32")[LABELS]
+RNG_ROWS = np.random.default_rng(3).random((4000, 64))
 BINARY = (X[:, 0] > 0).astype("float32")
 VALUES = (X @ W)[:, :1].astype("float32")
 WEIGHTS = RNG.uniform(0.5, 2.0, 70)
@@ -454,6 +456,40 @@ def test_data_are_not_changed_or_needed_later():
     model.fit(x, y, epochs=2, verbose=0)
     np.testing.assert_array_equal(x, X)
     np.testing.assert_array_equal(y, LABELS)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "uint8", "int64", "float32"])
+def test_data_are_not_copied(dtype):
+    x = (RNG_ROWS * 9).astype(dtype)
+    y = RNG_ROWS[:, 0].astype("float64")
+    model = keras.Sequential([keras.Input((64,)), L.Dense(1)])
+    model.compile("sgd", "mse")
+    feed = model._feed(x, y)
+    assert all(np.shares_memory(a, b) for a, b in zip(feed.leaves, (x, y), strict=True))
+    assert feed.template.dtypes == ("float32", "float32")
+    for options in ({"validation_split": 0.5}, {"batch_size": 7}):
+        model.fit(x[:64], y[:64], verbose=0, **options)  # traces the steps
+        tracemalloc.start()
+        try:
+            model.fit(x, y, verbose=0, **options)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert peak < x.nbytes / 4
+
+
+@pytest.mark.parametrize("dtype", ["float64", "uint8", "int64", "float16", ">f4"])
+def test_types_and_strides_of_the_data_do_not_change_the_training(dtype):
+    x = (X * 3).astype(dtype)
+    want = None
+    for data in (x.astype("float32"), x, np.asfortranarray(x), np.repeat(x, 2, 0)[::2]):
+        model = compiled()
+        model.fit(data, LABELS.astype("uint8"), epochs=2, verbose=0)
+        weights = model.get_weights()
+        want = want or weights
+        for a, b in zip(weights, want, strict=True):
+            np.testing.assert_array_equal(a, b)
+        assert model.predict(data, verbose=0).dtype == np.float32
 
 
 def test_validation_split_takes_the_last_rows():

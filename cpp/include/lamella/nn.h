@@ -30,7 +30,7 @@ struct FitOptions {
   std::int64_t initial_epoch = 0;
   /// After each epoch; true stops. May evaluate and save the model.
   std::function<bool(std::int64_t epoch, const std::vector<std::pair<std::string, double>>& logs)>
-      on_epoch_end;
+      on_epoch_end = {};
 };
 
 /// Loss and metrics of an epoch, by name.

@@ -19,7 +19,7 @@ inline void check_name(const std::string& kind, const std::string& name) {
         ": a name consists of letters, digits, '_', '.' and '-', got '", name, "'");
 }
 
-/// Names are checked where they are given, so nothing needs escaping.
+/// Only names that were checked are quoted, so nothing needs escaping.
 inline std::string quote(const std::string& s) { return '"' + s + '"'; }
 
 inline std::string number(double value) {
@@ -33,9 +33,12 @@ inline std::string flag(bool on) { return on ? "true" : "false"; }
 /// [1, null]: negative sizes are unknown.
 inline std::string sizes(std::span<const std::int64_t> values, bool unknown = false) {
   std::string out = "[";
-  for (const std::int64_t v : values)
-    out += (out.size() > 1 ? "," : "") + (v < 0 && unknown ? "null" : std::to_string(v));
-  return out + "]";
+  for (const std::int64_t v : values) {
+    if (out.size() > 1) out += ',';
+    out += v < 0 && unknown ? "null" : std::to_string(v);
+  }
+  out += ']';
+  return out;
 }
 
 inline std::string object(const char* module, const std::string& kind, const std::string& config) {

@@ -211,22 +211,27 @@ std::string Sequential::config(const CompileOptions* options) const {
   std::string stack =
       object("keras.layers", "InputLayer",
              "\"batch_shape\":" + shape + ",\"dtype\":\"float32\",\"name\":\"input_layer\"");
-  for (const LayerPtr& layer : layers_)
-    stack += "," + object("keras.layers", layer->kind(),
-                          "\"name\":" + quote(layer->name()) + layer->config());
+  for (const LayerPtr& layer : layers_) {
+    stack += ',';
+    stack +=
+        object("keras.layers", layer->kind(), "\"name\":" + quote(layer->name()) + layer->config());
+  }
   std::string text = object(
       "keras", "Sequential",
       "\"name\":" + quote(name_) + ",\"layers\":[" + stack + "],\"build_input_shape\":" + shape);
-  text.pop_back();
+  text.pop_back();  // more members follow
   text += ",\"build_config\":{\"input_shape\":" + shape + "}";
   if (options != nullptr) {
     std::string metrics;
-    for (const std::string& m : options->metrics)
-      metrics += (metrics.empty() ? "" : ",") + quote(m);
+    for (const std::string& m : options->metrics) {
+      if (!metrics.empty()) metrics += ',';
+      metrics += quote(m);
+    }
     text += ",\"compile_config\":{\"optimizer\":" + optimizer_config(options->optimizer.value()) +
             ",\"loss\":" + quote(options->loss) + ",\"metrics\":[" + metrics + "]}";
   }
-  return text + "}";
+  text += '}';
+  return text;
 }
 
 }  // namespace lamella::nn

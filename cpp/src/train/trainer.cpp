@@ -1,10 +1,12 @@
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cmath>
 #include <cstring>
 #include <deque>
 #include <mutex>
 #include <numeric>
+#include <thread>
 
 #include "graph/program.h"
 #include "lamella/program.h"
@@ -238,6 +240,7 @@ struct Trainer::Impl {
   Graph graph;
   std::shared_ptr<OptimizerState> optimizer;
   std::mutex mutex;  // one run at a time
+  std::atomic<std::thread::id> runner{};
   struct Entry {
     std::vector<Shape> shapes;
     std::unique_ptr<Program> program;
@@ -255,6 +258,27 @@ struct Trainer::Impl {
     programs.push_back({std::move(shapes), std::move(p)});
     return *programs.back().program;
   }
+
+  /// One run at a time; a callback of a run that starts another one would wait for itself.
+  class Turn {
+   public:
+    explicit Turn(Impl& impl) : impl_(impl) {
+      check<StateError>(impl.runner.load() != std::this_thread::get_id(),
+                        "train: this trainer is already running; a callback cannot start another "
+                        "step or epoch on it");
+      impl.mutex.lock();
+      impl.runner = std::this_thread::get_id();
+    }
+    ~Turn() {
+      impl_.runner = std::thread::id();
+      impl_.mutex.unlock();
+    }
+    Turn(const Turn&) = delete;
+    Turn& operator=(const Turn&) = delete;
+
+   private:
+    Impl& impl_;
+  };
 
   static void read(const Program& p, std::vector<double>& values) {
     values.resize(p.output_count());
@@ -344,7 +368,7 @@ Trainer::~Trainer() = default;
 const Graph& Trainer::graph() const { return impl_->graph; }
 
 std::vector<double> Trainer::step(std::span<const RowSource> inputs, const PollFn& poll) {
-  std::lock_guard lock(impl_->mutex);
+  const Impl::Turn turn(*impl_);
   const std::int64_t rows = common_rows(*impl_->graph.data(), inputs);
   check(rows >= 1, "the batch is empty: expected at least one row");
   Program& p = impl_->program(inputs, rows);
@@ -357,7 +381,7 @@ std::vector<double> Trainer::step(std::span<const RowSource> inputs, const PollF
 }
 
 std::vector<double> Trainer::epoch(std::span<const RowSource> inputs, const EpochOptions& options) {
-  std::lock_guard lock(impl_->mutex);
+  const Impl::Turn turn(*impl_);
   std::vector<double> values;
   impl_->epoch(inputs, options, values);
   return values;
@@ -365,7 +389,7 @@ std::vector<double> Trainer::epoch(std::span<const RowSource> inputs, const Epoc
 
 std::vector<double> Trainer::fit(std::span<const RowSource> inputs, std::int64_t epochs,
                                  EpochOptions options, std::span<const Variable> reset) {
-  std::lock_guard lock(impl_->mutex);
+  const Impl::Turn turn(*impl_);
   std::vector<double> all, values;
   for (std::int64_t e = 0; e < epochs; ++e) {
     for (const Variable& v : reset) {
@@ -381,8 +405,9 @@ std::vector<double> Trainer::fit(std::span<const RowSource> inputs, std::int64_t
 }
 
 std::vector<Trainer::ProfileLine> Trainer::profile(std::span<const RowSource> inputs, int repeats) {
-  std::lock_guard lock(impl_->mutex);
+  const Impl::Turn turn(*impl_);
   const std::int64_t rows = common_rows(*impl_->graph.data(), inputs);
+  check(rows >= 1, "the batch is empty: expected at least one row");
   Program& p = impl_->program(inputs, rows);
   const Program::Writing writing(p);
   feed(p, inputs, nullptr, 0, rows);

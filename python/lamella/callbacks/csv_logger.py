@@ -6,7 +6,7 @@ import csv
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TextIO
+from typing import IO, Any
 
 import numpy as np
 
@@ -54,7 +54,7 @@ class CSVLogger(Callback):
         self.append_header = True
         self.keys: list[str] | None = None
         self.writer: csv.DictWriter[str] | None = None
-        self.csv_file: TextIO | None = None
+        self.csv_file: IO[str] | None = None
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Open the file."""

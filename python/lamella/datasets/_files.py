@@ -15,8 +15,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..utils.file_utils import cache_folder, get_file, validate_file
-
 __all__: list[str] = []
 
 logger = logging.getLogger("lamella")
@@ -66,9 +64,11 @@ def fetch(dataset: str, name: str, mirrors: Sequence[str], sha256: str) -> Path:
     Raises:
         DatasetError: If it is in none of the folders and cannot be downloaded.
     """
+    from ..utils import file_utils  # not before: it loads the network modules
+
     local = find_local(dataset, [name, name.removesuffix(".gz")])
     if local is not None:
-        if local.name == name and not validate_file(local, sha256):
+        if local.name == name and not file_utils.validate_file(local, sha256):
             logger.warning(
                 "%s is not byte for byte the published file (SHA-256 %s...); it is "
                 "read all the same, because LAMELLA_DATA names its folder",
@@ -78,7 +78,7 @@ def fetch(dataset: str, name: str, mirrors: Sequence[str], sha256: str) -> Path:
         return local
     try:
         return Path(
-            get_file(
+            file_utils.get_file(
                 name,
                 list(mirrors),
                 file_hash=sha256,
@@ -91,9 +91,11 @@ def fetch(dataset: str, name: str, mirrors: Sequence[str], sha256: str) -> Path:
 
 def missing(dataset: str, names: Sequence[str], error: Exception) -> DatasetError:
     """Make the error for a data set that is nowhere."""
+    from ..utils import file_utils
+
     folder = data_folder()
     looked = [str(folder / dataset)] if folder else []
-    looked.append(str(cache_folder() / "datasets" / dataset))
+    looked.append(str(file_utils.cache_folder() / "datasets" / dataset))
     hint = (
         f"LAMELLA_DATA is {folder}"
         if folder

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..utils.file_utils import get_file
 from ._files import DatasetError, Pair, find_local, missing, split
 
 __all__ = ["feature_names", "load_data"]
@@ -87,12 +86,14 @@ def load_data(
 
 
 def _download(name: str) -> Path:
+    from ..utils import file_utils
+
     sources = ((name, _NPZ_URL, _NPZ_SHA256), (_SKLEARN, _SKLEARN_URL, _SKLEARN_SHA256))
     failures: list[str] = []
     for file, url, sha256 in sources:
         try:
             return Path(
-                get_file(
+                file_utils.get_file(
                     file,
                     url,
                     file_hash=sha256,
@@ -110,7 +111,8 @@ def _read(path: Path) -> Pair:
             table = _read_csv(path)
             x, y = table[:, :13], table[:, 13]
         else:
-            with np.load(path, allow_pickle=False) as file:
+            # numpy itself would leave a damaged file open
+            with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
                 x, y = file["x"], file["y"]
     except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise DatasetError(

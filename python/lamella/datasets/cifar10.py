@@ -124,7 +124,8 @@ def _unpack(records: npt.NDArray[np.uint8]) -> Pair:
 def _load_subset(path: Path) -> tuple[Pair, Pair]:
     arrays: dict[str, npt.NDArray[Any]] = {}
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # numpy itself would leave a damaged file open
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             for name in ("x_train", "y_train", "x_test", "y_test"):
                 arrays[name] = file[name]
     except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:

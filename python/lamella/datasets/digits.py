@@ -35,7 +35,7 @@ def load_data(test_split: float = 0.2, seed: int = 113) -> tuple[Pair, Pair]:
         >>> x_train.shape, y_test.shape
         ((1437, 8, 8), (360,))
     """
-    file = resources.files(__package__).joinpath("data", "digits.csv.gz")
+    file = resources.files(__package__) / "data" / "digits.csv.gz"
     text = gzip.decompress(file.read_bytes())
     table = np.array([row.split(b",") for row in text.split()]).astype(np.uint8)
     images = table[:, :64].reshape(-1, 8, 8)

@@ -14,7 +14,7 @@ from lamella import _core, config
 from lamella.layers import _tree
 from lamella.layers._context import call_context, current_path
 from lamella.layers.input_spec import InputSpec, check_inputs
-from lamella.variable import Variable
+from lamella.variable import Variable, structure
 
 __all__ = ["InputSpec", "Layer", "dtype_policy_config"]
 
@@ -172,11 +172,31 @@ class Layer:
             pass
         elif isinstance(value, Variable):
             self._track_variable(value)
+        if name not in self._untracked and name not in _INTERNAL and (
+            type(value) not in _PLAIN or type(self.__dict__.get(name)) not in _PLAIN
+        ):
+            structure.version += 1
         super().__setattr__(name, value)
+
+    def __delattr__(self, name: str) -> None:
+        structure.version += 1
+        super().__delattr__(name)
 
     def _track_variable(self, variable: Variable) -> None:
         if all(v is not variable for v in self._own_variables):
             self._own_variables.append(variable)
+            structure.version += 1
+
+    def _tracked_values(self) -> list[Any]:
+        """Return the attributes in which layers and metrics are looked for."""
+        skipped = self._untracked
+        return [
+            value
+            for key, value in self.__dict__.items()
+            if type(value) not in _PLAIN
+            and key not in skipped
+            and key not in _INTERNAL
+        ]
 
     # -- its parts -----------------------------------------------------------
 
@@ -198,9 +218,8 @@ class Layer:
                 for item in value.values():
                     collect(item, depth + 1)
 
-        for key, value in self.__dict__.items():
-            if key not in self._untracked and key not in _INTERNAL:
-                collect(value, 0)
+        for value in self._tracked_values():
+            collect(value, 0)
         return found
 
     def _flatten_layers(self, include_self: bool = True) -> Iterator[Layer]:
@@ -225,9 +244,7 @@ class Layer:
         from lamella.metrics import Metric
 
         found: list[Any] = []
-        for key, value in self.__dict__.items():
-            if key in self._untracked or key in _INTERNAL:
-                continue
+        for value in self._tracked_values():
             items = value if isinstance(value, list | tuple) else [value]
             found.extend(m for m in items if isinstance(m, Metric))
         return found
@@ -243,9 +260,7 @@ class Layer:
     @property
     def _seed_variables(self) -> list[Any]:
         found = []
-        for key, value in self.__dict__.items():
-            if key in self._untracked or key in _INTERNAL:
-                continue
+        for value in self._tracked_values():
             state = getattr(value, "state", None)
             if type(value).__name__ == "SeedGenerator" and state is not None:
                 found.append(state)
@@ -312,6 +327,7 @@ class Layer:
     def trainable(self, value: bool) -> None:
         value = bool(value)
         self._trainable = value
+        structure.version += 1
         for variable in self._own_variables:
             if _made_trainable(variable):
                 variable.trainable = value
@@ -842,8 +858,18 @@ Layer.build = _wrap_build(Layer.build)  # type: ignore[method-assign]
 
 
 _INTERNAL = frozenset(
-    {"_own_variables", "_losses", "_init_arguments", "_build_shape", "input_spec"}
+    {
+        "_own_variables",
+        "_losses",
+        "_init_arguments",
+        "_build_shape",
+        "_output_shape_seen",
+        "_parts",
+        "input_spec",
+    }
 )
+# Values of these types hold no layers.
+_PLAIN = frozenset({bool, int, float, str, type(None)})
 
 
 class _DTypePolicy:

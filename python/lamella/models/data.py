@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,13 +18,18 @@ __all__ = [
     "BatchFeed",
     "Template",
     "class_weights_of",
+    "integer_type",
     "make_feed",
     "split_validation",
     "to_array",
     "unpack_x_y_sample_weight",
 ]
 
-Caster = Callable[[np.ndarray, int], np.ndarray]
+# Which type the graph input for an input array (and its number) is declared with.
+Typer = Callable[[np.ndarray, int], str]
+
+# What the core reads and casts batch by batch, so that data sets are not copied.
+_CORE_TYPES = frozenset(("bool", "uint8", "int32", "int64", "float32", "float64"))
 
 
 def unpack_x_y_sample_weight(data: Any) -> tuple[Any, Any, Any]:
@@ -107,14 +112,38 @@ def structure_of(value: Any, what: str, several: bool) -> tuple[Any, list[np.nda
 
 
 class Template:
-    """How a flat list of arrays becomes (x, y, sample_weight) again."""
+    """How a flat list of arrays becomes (x, y, sample_weight) again.
 
-    def __init__(self, x: Any, y: Any = None, sample_weight: Any = None) -> None:
+    Args:
+        x: structure of the inputs, with the string "leaf" for every array.
+        y: structure of the targets, or None.
+        sample_weight: structure of the weights, or None.
+        dtypes: the type that each array has in the graph. The arrays themselves
+            stay as the user made them: the core casts each batch.
+    """
+
+    def __init__(
+        self,
+        x: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        dtypes: Sequence[str] = (),
+    ) -> None:
         self.x, self.y, self.sample_weight = x, y, sample_weight
+        self.dtypes = tuple(dtypes)
         self.counts = [
             0 if s is None else len(_tree.flatten(s)) for s in (x, y, sample_weight)
         ]
-        self.key = repr((x, y, sample_weight))
+        self.key = (repr((x, y, sample_weight)), self.dtypes)
+
+    def tensors(self, leaves: list[np.ndarray]) -> tuple[Any, Any, Any]:
+        """Return (x, y, sample_weight) as tensors of the declared types."""
+        return self.unflatten(
+            [
+                _core.from_numpy(np.ascontiguousarray(array, dtype=dtype))
+                for array, dtype in zip(leaves, self.dtypes, strict=True)
+            ]
+        )
 
     def names(self) -> list[str]:
         """Return names for the leaves: x, y, sample_weight or x0, x1, ..."""
@@ -135,42 +164,42 @@ class Template:
         return result[0], result[1], result[2]
 
 
-def target_array(array: np.ndarray) -> np.ndarray:
-    """Return targets in a type that the core has: integers stay integers."""
-    kind = array.dtype.kind
-    if kind == "f":
-        return array.astype(config.floatx(), copy=False)
-    if kind == "b":
-        return array.astype(config.floatx())
-    if array.dtype.name in ("int32", "int64"):
-        return array
-    return array.astype("int64" if array.dtype.itemsize > 4 else "int32")
+def integer_type(array: np.ndarray) -> str:
+    """Return the smaller type of the core that holds an array of integers."""
+    return "int64" if array.dtype.itemsize > 4 or array.dtype == "uint32" else "int32"
 
 
-def _contiguous(array: np.ndarray) -> np.ndarray:
-    """Return a C-ordered array in native byte order, the array itself if it is one."""
-    if not array.dtype.isnative:
-        array = array.astype(array.dtype.newbyteorder("="))
-    return array if array.flags.c_contiguous else np.ascontiguousarray(array)
+def target_type(array: np.ndarray) -> str:
+    """Return the type of targets in the graph: integers stay integers."""
+    return config.floatx() if array.dtype.kind in "fb" else integer_type(array)
+
+
+def _readable(array: np.ndarray, dtype: str) -> np.ndarray:
+    """Return the array itself if the core can read it, else a copy in `dtype`."""
+    if array.dtype.name in _CORE_TYPES and array.dtype.isnative:
+        # Any stride between the rows will do; within a row the numbers are dense.
+        return array if array[:1].flags.c_contiguous else np.ascontiguousarray(array)
+    return array.astype(dtype, order="C")
 
 
 def _convert(
-    x: Any, y: Any, sample_weight: Any, cast: Caster, several: tuple[bool, bool]
+    x: Any, y: Any, sample_weight: Any, type_of: Typer, several: tuple[bool, bool]
 ) -> tuple[Template, list[np.ndarray]]:
     xs, x_leaves = structure_of(x, "x", several[0])
     ys, y_leaves = structure_of(y, "y", several[1])
     ws, w_leaves = structure_of(sample_weight, "sample_weight", several[1])
-    leaves = [_contiguous(cast(a, i)) for i, a in enumerate(x_leaves)]
-    leaves += [_contiguous(target_array(a)) for a in y_leaves]
-    leaves += [_contiguous(a.astype(config.floatx(), copy=False)) for a in w_leaves]
-    template = Template(xs, ys, ws)
-    for name, array in zip(template.names(), leaves, strict=True):
+    dtypes = [type_of(a, i) for i, a in enumerate(x_leaves)]
+    dtypes += [target_type(a) for a in y_leaves]
+    dtypes += [config.floatx()] * len(w_leaves)
+    template = Template(xs, ys, ws, dtypes)
+    leaves = [*x_leaves, *y_leaves, *w_leaves]
+    for i, array in enumerate(leaves):
         if array.ndim == 0:
             raise ValueError(
-                f"{name}: expected an array with one entry for each sample, got the "
-                f"single value {array.item()!r}"
+                f"{template.names()[i]}: expected an array with one entry for each "
+                f"sample, got the single value {array.item()!r}"
             )
-    return template, leaves
+    return template, [_readable(a, t) for a, t in zip(leaves, dtypes, strict=True)]
 
 
 class ArrayFeed:
@@ -179,16 +208,18 @@ class ArrayFeed:
     def __init__(self, template: Template, leaves: list[np.ndarray]) -> None:
         self.template = template
         self.leaves = leaves
-        lengths = {n: len(a) for n, a in zip(template.names(), leaves, strict=True)}
         if not leaves:
             raise ValueError("x: no data was given. Pass arrays x and y.")
-        if len(set(lengths.values())) > 1:
-            shown = ", ".join(f"{k}: {v}" for k, v in lengths.items())
+        self.rows = len(leaves[0])
+        if any(len(a) != self.rows for a in leaves):
+            names = template.names()
+            shown = ", ".join(
+                f"{n}: {len(a)}" for n, a in zip(names, leaves, strict=True)
+            )
             raise ValueError(
                 "x, y and sample_weight must have the same number of samples (rows), "
                 f"got {shown}"
             )
-        self.rows = len(leaves[0])
         if self.rows == 0:
             shapes = ", ".join(
                 f"{n} has shape {a.shape}"
@@ -223,13 +254,13 @@ class BatchFeed:
     def __init__(
         self,
         source: Any,
-        cast: Caster,
+        type_of: Typer,
         several: tuple[bool, bool],
         with_targets: bool = True,
         class_weight: dict[int, float] | None = None,
     ) -> None:
         self.source = source
-        self.cast = cast
+        self.type_of = type_of
         self.several = several
         self.with_targets = with_targets
         self.class_weight = class_weight
@@ -275,7 +306,7 @@ class BatchFeed:
             y = sample_weight = None
         if self.class_weight is not None and y is not None:
             sample_weight = class_weights_of(to_array(y, "y"), self.class_weight)
-        template, leaves = _convert(x, y, sample_weight, self.cast, self.several)
+        template, leaves = _convert(x, y, sample_weight, self.type_of, self.several)
         ArrayFeed(template, leaves)  # checks the lengths
         return template, leaves
 
@@ -316,7 +347,7 @@ def make_feed(
     x: Any,
     y: Any,
     sample_weight: Any,
-    cast: Caster,
+    type_of: Typer,
     several: tuple[bool, bool],
     with_targets: bool = True,
     class_weight: dict[int, float] | None = None,
@@ -333,7 +364,7 @@ def make_feed(
                 "x yields batches (x, y) by itself, so y and sample_weight must not be "
                 "given beside it"
             )
-        return BatchFeed(x, cast, several, with_targets, class_weight)
+        return BatchFeed(x, type_of, several, with_targets, class_weight)
     if class_weight is not None:
         if sample_weight is not None:
             raise ValueError(
@@ -343,7 +374,7 @@ def make_feed(
         if y is None:
             raise ValueError("class_weight needs targets y")
         sample_weight = class_weights_of(to_array(y, "y"), class_weight)
-    return ArrayFeed(*_convert(x, y, sample_weight, cast, several))
+    return ArrayFeed(*_convert(x, y, sample_weight, type_of, several))
 
 
 def class_weights_of(y: np.ndarray, class_weight: dict[int, float]) -> np.ndarray:

@@ -198,11 +198,11 @@ class Functional(Model):
         floats = [t.dtype for t in self.inputs if t.dtype in ("float32", "float64")]
         return floats[0] if floats else self._dtype
 
-    def _cast_input(self, array: Any, index: int) -> Any:
+    def _input_type(self, array: Any, index: int) -> str:
         inputs = self.inputs
         if index < len(inputs):
-            return array.astype(inputs[index].dtype, copy=False)
-        return super()._cast_input(array, index)
+            return inputs[index].dtype
+        return super()._input_type(array, index)
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         """Run the layers in order."""

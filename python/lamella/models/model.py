@@ -50,6 +50,9 @@ class Model(Training, Layer):
             "_compile_arguments",
             "_steps",
             "_predict_steps",
+            "_fast_predict",
+            "_orders",
+            "_compile_trainable",
         }
     )
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from lamella import _core, config
 from lamella.layers import _tree
+from lamella.layers._parts import parts_of
 from lamella.layers.layer import Layer, batch_size_of
 from lamella.models.compile_utils import CompiledLoss, CompiledMetrics
 from lamella.models.data import (
@@ -25,6 +26,7 @@ from lamella.models.data import (
     BatchFeed,
     Template,
     class_weights_of,
+    integer_type,
     make_feed,
     split_validation,
     to_array,
@@ -194,10 +196,7 @@ class Training:
                 found.extend(self._compile_metrics.metrics)
             if self._compile_loss is not None:
                 found.extend(m for m in self._compile_loss.metrics if m is not None)
-        found.extend(self._metrics)
-        for layer in self._flatten_layers(include_self=False):
-            if not isinstance(layer, Training):
-                found.extend(layer._metrics)
+        found.extend(parts_of(self).metrics)
         return found
 
     @property
@@ -323,17 +322,13 @@ class Training:
 
     # -- tracing -------------------------------------------------------------
 
-    def _cast_input(self, array: np.ndarray, index: int) -> np.ndarray:
-        """Return an input array in the type that the model computes with."""
+    def _input_type(self, array: np.ndarray, index: int) -> str:
+        """Return the type in which an input array reaches the model."""
         del index
-        kind = array.dtype.kind
-        if kind == "f":
-            return array.astype(self._input_dtype, copy=False)
-        if self._takes_integers():
-            if kind == "b" or array.dtype.name in ("int32", "int64", "uint8"):
-                return array
-            return array.astype("int64" if array.dtype.itemsize > 4 else "int32")
-        return array.astype(self._input_dtype)
+        if array.dtype.kind == "f" or not self._takes_integers():
+            return self._input_dtype
+        name = array.dtype.name
+        return name if name in ("bool", "uint8") else integer_type(array)
 
     def _takes_integers(self) -> bool:
         """Return True if integer inputs reach the first layer as integers."""
@@ -362,7 +357,7 @@ class Training:
                 x,
                 y,
                 sample_weight,
-                self._cast_input,
+                self._input_type,
                 (self._takes_several, self._returns_several),
                 with_targets,
                 class_weight,
@@ -373,11 +368,10 @@ class Training:
 
     def _prepare(self, template: Template, leaves: list[np.ndarray]) -> None:
         """Build the model for data like these."""
-        if self.built and all(layer.built for layer in self._flatten_layers()):
+        if self.built and parts_of(self).all_built():
             return
         x, _, _ = template.unflatten([(None, *a.shape[1:]) for a in leaves])
-        dtypes = iter([a.dtype.name for a in leaves])
-        self._build_for(x, dtypes)
+        self._build_for(x, iter(template.dtypes))
 
     def _build_for(self, shapes: Any, dtypes: Iterator[str]) -> None:
         """Run the model once on symbolic inputs, which builds all layers."""
@@ -404,16 +398,15 @@ class Training:
 
     def _make_step(self, mode: str, template: Template, leaves: Any) -> _Step:
         """Return the traced step for data like these, from the cache if possible."""
-        specs = tuple((a.shape[1:], a.dtype.name) for a in leaves)
-        key: Any = (mode, template.key, specs)
+        key: Any = (mode, template.key, tuple([a.shape[1:] for a in leaves]))
         if mode == "train":
-            key += (tuple(id(v) for v in self.trainable_variables), id(self.optimizer))
+            key += (parts_of(self).trainable_ids, id(self.optimizer))
         cache = self._step_cache(mode)
         step = cache.get(key)
         if step is None:
             self._prepare(template, leaves)
             if mode == "train":  # building made new variables
-                key = (*key[:3], tuple(id(v) for v in self.trainable_variables), key[4])
+                key = (*key[:3], parts_of(self).trainable_ids, key[4])
             step = self._trace(mode, template, leaves)
             while len(cache) >= _CACHE_SIZE:
                 del cache[next(iter(cache))]
@@ -428,6 +421,7 @@ class Training:
         """Drop everything traced: the model has changed."""
         self.__dict__.pop("_predict_steps", None)
         self.__dict__.pop("_fast_predict", None)
+        self.__dict__.pop("_orders", None)
         if "_steps" in self.__dict__:
             self._steps = {}
 
@@ -437,8 +431,10 @@ class Training:
         graph = _core.Graph()
         with graph:
             inputs = [
-                graph.input(name, (None, *a.shape[1:]), a.dtype.name)
-                for name, a in zip(template.names(), leaves, strict=True)
+                graph.input(name, (None, *a.shape[1:]), dtype)
+                for name, a, dtype in zip(
+                    template.names(), leaves, template.dtypes, strict=True
+                )
             ]
             x, y, sample_weight = template.unflatten(inputs)
             try:
@@ -518,7 +514,7 @@ class Training:
 
     def _constraints(self) -> list[Any]:
         """Return the trainable weights with a constraint."""
-        return [v for v in self.trainable_variables if v.constraint is not None]
+        return [v for v in parts_of(self).trainable if v.constraint is not None]
 
     @staticmethod
     def _apply_constraints(variables: list[Any]) -> None:
@@ -776,11 +772,13 @@ class Training:
 
     def _in_order(self, logs: dict[str, float]) -> Any:
         """Return [loss, metrics...] for evaluate; a number if there is only one."""
-        names: list[str] = []
-        for name in ["loss", *self.get_metrics_result()]:
-            if name in logs and name not in names:
-                names.append(name)
-        names += [n for n in sorted(logs) if n not in names]
+        orders = self.__dict__.setdefault("_orders", {})
+        names = orders.get(tuple(logs))
+        if names is None:
+            first = dict.fromkeys(["loss", *self.get_metrics_result()])
+            names = [n for n in first if n in logs]
+            names += [n for n in sorted(logs) if n not in first]
+            orders[tuple(logs)] = names
         values = [logs[n] for n in names]
         return values[0] if len(values) == 1 else values
 
@@ -904,7 +902,7 @@ class Training:
                 self._prepare(template, leaves)
                 if mode == "train" and self.optimizer and not self.optimizer.built:
                     self.optimizer.build(self.trainable_variables)
-                parts = template.unflatten([_core.from_numpy(a) for a in leaves])
+                parts = template.tensors(leaves)
                 run = self.train_step if mode == "train" else self.test_step
                 logs = _plain_logs(run(_pack_data(*parts)))
             else:
@@ -955,10 +953,10 @@ class Training:
             and type(x) is np.ndarray
             and x.dtype == fast[1]
             and x.shape[1:] == fast[0]
+            and not self.run_eagerly
             and callbacks is None
             and steps is None
             and len(x)
-            and x.flags.c_contiguous
         ):  # the same kind of array as last time: straight into C++
             if len(x) <= (batch_size or 32):
                 return fast[2]([x])[0]
@@ -971,9 +969,7 @@ class Training:
         if isinstance(feed, ArrayFeed) and not python and steps is None:
             step = self._make_step("predict", feed.template, feed.leaves)
             if verbose == 0 and not callbacks:
-                if step.outputs is None and len(feed.leaves) == 1:
-                    array = feed.leaves[0]
-                    self._fast_predict = (array.shape[1:], array.dtype, step.runner)
+                self._remember_predict(step, feed.leaves)
                 outputs = step.runner.map(feed.leaves, batch)
                 return _tree.pack(step.outputs, list(outputs))
         hooks = self._callbacks(
@@ -1026,14 +1022,31 @@ class Training:
     ) -> Any:
         if python:
             self._prepare(template, leaves)
-            x, _, _ = template.unflatten([_core.from_numpy(a) for a in leaves])
+            x, _, _ = template.tensors(leaves)
             result = self.predict_step(x if not isinstance(x, tuple | list) else (x,))
             return _tree.map_structure(lambda t: np.array(t.numpy()), result)
         step = self._make_step("predict", template, leaves)
+        self._remember_predict(step, leaves)
         return _tree.pack(step.outputs, list(step.runner(leaves)))
+
+    def _remember_predict(self, step: _Step, leaves: list[np.ndarray]) -> None:
+        """Let the next array like this one go straight into C++."""
+        if step.outputs is None and len(leaves) == 1:
+            array = leaves[0]
+            self._fast_predict = (array.shape[1:], array.dtype, step.runner)
 
     def predict_on_batch(self, x: Any) -> Any:
         """Return the outputs for one batch, as NumPy arrays."""
+        fast = self.__dict__.get("_fast_predict")
+        if (
+            fast is not None
+            and type(x) is np.ndarray
+            and x.dtype == fast[1]
+            and x.shape[1:] == fast[0]
+            and not self.run_eagerly
+            and len(x)
+        ):
+            return fast[2]((x,))[0]
         self._check_initialized()
         feed = self._feed(x, with_targets=False)
         if not isinstance(feed, ArrayFeed):
@@ -1126,20 +1139,22 @@ class Training:
         if shapes is None:
             return None
         flat: list[np.ndarray] = []
+        dtypes: list[str] = []
 
         def leaf(shape: Any) -> str:
             sizes = [0, *shape[1:]]
             if any(s is None for s in sizes):
                 raise _Unknown
             empty = np.empty(sizes, self._symbolic_dtype())
-            flat.append(self._cast_input(empty, len(flat)))
+            dtypes.append(self._input_type(empty, len(flat)))
+            flat.append(empty)
             return "leaf"
 
         try:
             structure = _map_leaves(leaf, shapes)
         except _Unknown:
             return None
-        return self._make_step("predict", Template(structure), flat)
+        return self._make_step("predict", Template(structure, dtypes=dtypes), flat)
 
     # -- Keras's hooks for custom loops --------------------------------------
 

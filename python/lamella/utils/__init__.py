@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .file_utils import get_file, hash_file, validate_file
+from typing import TYPE_CHECKING, Any
+
 from .io_utils import (
     disable_interactive_logging,
     enable_interactive_logging,
@@ -14,6 +15,9 @@ from .progbar import Progbar
 from .pydataset import PyDataset, Sequence
 from .rng import get_random_seed, set_random_seed
 from .session import clear_session
+
+if TYPE_CHECKING:
+    from .file_utils import get_file, hash_file, validate_file
 
 __all__ = [
     "CustomObjectScope",
@@ -41,6 +45,9 @@ __all__ = [
     "validate_file",
 ]
 
+# The network modules of the standard library are not needed to train.
+_FROM_FILES = ("get_file", "hash_file", "validate_file")
+
 # Keras has these both here and in `saving`, where they live.
 _FROM_SAVING = (
     "CustomObjectScope",
@@ -54,7 +61,11 @@ _FROM_SAVING = (
 )
 
 
-def __getattr__(name: str) -> object:
+def __getattr__(name: str) -> Any:
+    if name in _FROM_FILES:
+        from . import file_utils
+
+        return getattr(file_utils, name)
     if name in _FROM_SAVING:
         from .. import saving
 

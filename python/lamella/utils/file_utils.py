@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import http.client
 import os
+import secrets
 import shutil
 import sys
 import tarfile
@@ -244,17 +245,25 @@ def _partial_file(target: Path) -> Iterator[tuple[Path, bool]]:
     lock_path = target.with_name(f".{target.name}.lock")
     part = target.with_name(f".{target.name}.part")
     with lock_path.open("a+b") as lock:
-        owned = _try_lock(lock)
+        owned = _try_lock(lock) and _is_at(lock, lock_path)
         if not owned:
-            part = target.with_name(f".{target.name}.{os.getpid()}.part")
+            part = target.with_name(f".{target.name}.{secrets.token_hex(8)}.part")
         try:
             yield part, owned
         finally:
             if not owned:
                 part.unlink(missing_ok=True)
-    if owned:
-        with contextlib.suppress(OSError):
-            lock_path.unlink()
+            else:
+                with contextlib.suppress(OSError):
+                    lock_path.unlink()
+
+
+def _is_at(file: BinaryIO, path: Path) -> bool:
+    """Whether an open file still has this path: another owner may have removed it."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except OSError:
+        return False
 
 
 def _try_lock(file: BinaryIO) -> bool:
@@ -282,6 +291,7 @@ def _transfer(url: str, part: Path) -> None:
     try:
         answer = urllib.request.urlopen(request, timeout=_TIMEOUT)
     except urllib.error.HTTPError as error:
+        error.close()
         if error.code == 416 and have:  # nothing is left: the file is whole
             return
         raise OSError(f"HTTP {error.code} {error.reason}") from error
@@ -333,9 +343,9 @@ def extract_archive(
     if archive_format is None:
         return False
     if isinstance(archive_format, str):
-        formats = ("tar", "zip") if archive_format == "auto" else (archive_format,)
+        formats = ["tar", "zip"] if archive_format == "auto" else [archive_format]
     else:
-        formats = tuple(archive_format)
+        formats = list(archive_format)
     base = Path(path)
     for kind in formats:
         if kind == "tar":
@@ -384,6 +394,11 @@ def _unpack_tar(file: Path, base: Path) -> None:
 
 def _unpack(archive: Path, folder: Path, kind: str | Sequence[str] | None) -> None:
     """Unpack so that `folder` is there only when it is complete."""
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(
+            f"get_file: cannot unpack into the folder {folder}: it is a file; choose "
+            "another fname or cache_subdir"
+        )
     scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
         if not extract_archive(archive, scratch, kind):

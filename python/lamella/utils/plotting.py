@@ -74,8 +74,9 @@ def plot_history(
         FigureCanvasAgg(figure)  # no window, no pyplot state
         panels = list(figure.subplots(1, len(names), squeeze=False)[0])
     else:
-        panels = list(path) if isinstance(path, (list, tuple)) else None
-        if panels is None:
+        if isinstance(path, (list, tuple)):
+            panels = list(path)
+        else:
             panels = list(path.flat) if hasattr(path, "flat") else [path]
         if len(panels) == 1 and len(names) > 1:
             panels = panels * len(names)  # all curves into the one given
