@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from lamella.layers.activations import ELU, LeakyReLU, PReLU, ReLU, Softmax
 from lamella.layers.convolution import (
     Conv1D,
@@ -194,14 +196,16 @@ __all__ = [
 ]
 
 
-def serialize(layer: Layer) -> dict:
+def serialize(layer: Layer) -> dict[str, Any]:
     """Return a layer as Keras 3 JSON."""
     from lamella.saving import serialization
 
     return serialization.serialize_keras_object(layer)
 
 
-def deserialize(config: dict, custom_objects: dict | None = None) -> Layer:
+def deserialize(
+    config: dict[str, Any], custom_objects: dict[str, Any] | None = None
+) -> Layer:
     """Return the layer that `serialize` described."""
     from lamella.saving import serialization
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from operator import is_
 from typing import TYPE_CHECKING, Any
 
 from lamella.variable import Variable, structure
@@ -29,28 +29,50 @@ class Parts:
     """
 
     def __init__(self, layer: Layer) -> None:
-        from lamella.models.training import Training
+        from lamella.models.tracing import Tracing
 
         self.version = structure.version
         self.layers: list[Layer] = list(layer._flatten_layers())
         self.metrics: list[Any] = list(layer._metrics)
         for sub in self.layers[1:]:
-            if not isinstance(sub, Training):
+            if not isinstance(sub, Tracing):
                 self.metrics.extend(sub._metrics)
         self.trainable: list[Variable] = layer.trainable_variables
         self.trainable_ids = tuple([id(v) for v in self.trainable])
         self._built = False
-        containers: list[Any] = []
+        self._lists: list[tuple[Any, list[Any]]] = []
+        self._dicts: list[tuple[dict[Any, Any], list[Any]]] = []
+        self._long: list[tuple[Any, int]] = []
         for sub in self.layers:
             for value in sub._tracked_values():
-                _collect(value, 0, containers)
-        self._containers = [(c, _signature(c)) for c in containers]
+                self._watch(value, 0)
+
+    def _watch(self, value: Any, depth: int) -> None:
+        """Remember the lists and dicts in which a layer may appear later."""
+        if depth >= 4 or not isinstance(value, list | tuple | dict):
+            return
+        items = list(value.values() if isinstance(value, dict) else value)
+        if len(items) > _LONG and not any(hasattr(v, "_own_variables") for v in items):
+            self._long.append((value, len(value)))
+            return
+        if isinstance(value, dict):
+            self._dicts.append((value, items))
+        elif isinstance(value, list):
+            self._lists.append((value, items))
+        for item in items:
+            self._watch(item, depth + 1)
 
     def is_current(self) -> bool:
         """Return True if nothing was set, and no list changed, since then."""
         if self.version != structure.version:
             return False
-        return all(_signature(c) == s for c, s in self._containers)
+        for value, items in self._lists:
+            if len(value) != len(items) or not all(map(is_, value, items)):
+                return False
+        for table, items in self._dicts:
+            if len(table) != len(items) or not all(map(is_, table.values(), items)):
+                return False
+        return all(len(value) == n for value, n in self._long)
 
     def all_built(self) -> bool:
         """Return True if the layer and all below it are built."""
@@ -66,31 +88,3 @@ def parts_of(layer: Layer) -> Parts:
         parts = Parts(layer)
         layer.__dict__["_parts"] = parts
     return parts
-
-
-def _collect(value: Any, depth: int, found: list[Any]) -> None:
-    """Append the lists and dicts in which a layer may appear later."""
-    if depth >= 4:
-        return
-    items: Iterable[Any]
-    if isinstance(value, list | tuple):
-        items = value
-    elif isinstance(value, dict):
-        items = value.values()
-    else:
-        return
-    if not isinstance(value, tuple):
-        found.append(value)
-    if len(value) <= _LONG or any(hasattr(v, "_own_variables") for v in items):
-        for item in items:
-            _collect(item, depth + 1, found)
-
-
-def _signature(container: Any) -> Any:
-    if len(container) > _LONG and not any(
-        hasattr(v, "_own_variables")
-        for v in (container if isinstance(container, list) else container.values())
-    ):
-        return len(container)
-    items = container if isinstance(container, list) else container.values()
-    return tuple([id(v) for v in items])

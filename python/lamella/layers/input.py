@@ -31,7 +31,7 @@ class KerasTensor:
         shape: Sequence[int | None],
         dtype: Any = "float32",
         name: str | None = None,
-        history: tuple[Any, int, int] | None = None,
+        history: Any = None,
     ) -> None:
         self.shape = tuple(shape)
         self.dtype = config.standardize_dtype(dtype)

@@ -65,6 +65,7 @@ class Layer:
 
     # Attributes that may hold layers without making them parts of this layer.
     _untracked: frozenset[str] = frozenset()
+    _init_arguments: tuple[tuple[Any, ...], dict[str, Any]]
     # Integer inputs stay integers (Embedding); others compute in floats.
     _keeps_integers = False
 
@@ -172,8 +173,12 @@ class Layer:
             pass
         elif isinstance(value, Variable):
             self._track_variable(value)
-        if name not in self._untracked and name not in _INTERNAL and (
-            type(value) not in _PLAIN or type(self.__dict__.get(name)) not in _PLAIN
+        if (
+            name not in self._untracked
+            and name not in _INTERNAL
+            and (
+                type(value) not in _PLAIN or type(self.__dict__.get(name)) not in _PLAIN
+            )
         ):
             structure.version += 1
         super().__setattr__(name, value)
@@ -193,9 +198,7 @@ class Layer:
         return [
             value
             for key, value in self.__dict__.items()
-            if type(value) not in _PLAIN
-            and key not in skipped
-            and key not in _INTERNAL
+            if type(value) not in _PLAIN and key not in skipped and key not in _INTERNAL
         ]
 
     # -- its parts -----------------------------------------------------------
@@ -631,9 +634,9 @@ class Layer:
             outputs = self.call(*args, **kwargs)
             self._add_activity_loss(outputs)
         except (_core.ShapeError, _core.DTypeError) as error:
-            if not getattr(error, "_layer_named", False):
+            if "_layer_named" not in error.__dict__:
                 error.args = (f"{self._who()}: {error}", *error.args[1:])
-                error._layer_named = True  # type: ignore[attr-defined]
+                error.__dict__["_layer_named"] = True
             raise
         return outputs
 
@@ -893,10 +896,8 @@ def batch_size_of(x: Any) -> Any:
 
 def check_numeric(array: np.ndarray, who: str) -> np.ndarray:
     """Return `array`, or raise TypeError when it does not hold real numbers."""
-    if array.dtype.kind in "fiub" and array.dtype.name not in (
-        "float128",
-        "longdouble",
-    ):
+    kind = array.dtype.kind
+    if kind in "iub" or (kind == "f" and array.dtype.itemsize <= 8):
         return array
     if array.dtype.kind == "O":
         hint = (

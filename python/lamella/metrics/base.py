@@ -235,7 +235,7 @@ class Mean(Metric):
         )
         self.total.assign_add(_core.sum(values, None, False))
         if weight is not None:
-            count = _core.sum(weight, None, False)
+            count: Any = _core.sum(weight, None, False)
         else:
             count = dim_value(values.dims[0], self.dtype) if values.ndim else 1
         self.count.assign_add(convert_to_tensor(count, self.dtype))

@@ -55,7 +55,7 @@ def make_loss(identifier: Any, y_true: Any, y_pred: Any) -> Any:
                 f"(y_true, y_pred), got {identifier!r}"
             )
         name = identifier if isinstance(identifier, str) else object_name(loss)
-        loss = losses_module.LossFunctionWrapper(loss, name=name)
+        return losses_module.LossFunctionWrapper(loss, name=name)
     return loss
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -29,7 +30,9 @@ __all__ = [
 Typer = Callable[[np.ndarray, int], str]
 
 # What the core reads and casts batch by batch, so that data sets are not copied.
-_CORE_TYPES = frozenset(("bool", "uint8", "int32", "int64", "float32", "float64"))
+_CORE_TYPES = frozenset(
+    map(np.dtype, ("bool", "uint8", "int32", "int64", "float32", "float64"))
+)
 
 
 def unpack_x_y_sample_weight(data: Any) -> tuple[Any, Any, Any]:
@@ -52,14 +55,18 @@ def unpack_x_y_sample_weight(data: Any) -> tuple[Any, Any, Any]:
 
 def is_arraylike(value: Any) -> bool:
     """Return True for arrays, tensors, frames: things NumPy can read at once."""
-    return isinstance(value, np.ndarray | _core.Tensor | Variable) or (
-        hasattr(value, "__array__") and hasattr(value, "shape")
+    return (
+        type(value) is np.ndarray
+        or isinstance(value, np.ndarray | _core.Tensor | Variable)
+        or (hasattr(value, "__array__") and hasattr(value, "shape"))
     )
 
 
 def to_array(value: Any, what: str) -> np.ndarray:
     """Return `value` as a plain array of numbers, naming `what` in errors."""
-    if isinstance(value, _core.Tensor | Variable):
+    if type(value) is np.ndarray:
+        array = value
+    elif isinstance(value, _core.Tensor | Variable):
         array = np.asarray(value.numpy())
     elif isinstance(value, np.ndarray):
         array = np.asarray(value)  # np.matrix and other subclasses become plain
@@ -93,6 +100,8 @@ def structure_of(value: Any, what: str, several: bool) -> tuple[Any, list[np.nda
     """
     if value is None:
         return None, []
+    if type(value) is np.ndarray:
+        return "leaf", [to_array(value, what)]
     if isinstance(value, dict):
         names = sorted(value)
         leaves: list[np.ndarray] = []
@@ -176,10 +185,16 @@ def target_type(array: np.ndarray) -> str:
 
 def _readable(array: np.ndarray, dtype: str) -> np.ndarray:
     """Return the array itself if the core can read it, else a copy in `dtype`."""
-    if array.dtype.name in _CORE_TYPES and array.dtype.isnative:
+    if array.dtype in _CORE_TYPES:
         # Any stride between the rows will do; within a row the numbers are dense.
         return array if array[:1].flags.c_contiguous else np.ascontiguousarray(array)
     return array.astype(dtype, order="C")
+
+
+@functools.lru_cache(maxsize=64)
+def _plain_template(x: Any, y: Any, sample_weight: Any, dtypes: Any) -> Template:
+    """Return the Template of one x, y and sample_weight, the same every time."""
+    return Template(x, y, sample_weight, dtypes)
 
 
 def _convert(
@@ -191,7 +206,10 @@ def _convert(
     dtypes = [type_of(a, i) for i, a in enumerate(x_leaves)]
     dtypes += [target_type(a) for a in y_leaves]
     dtypes += [config.floatx()] * len(w_leaves)
-    template = Template(xs, ys, ws, dtypes)
+    if len(x_leaves) == 1 and all(s is None or s == "leaf" for s in (xs, ys, ws)):
+        template = _plain_template(xs, ys, ws, tuple(dtypes))
+    else:
+        template = Template(xs, ys, ws, dtypes)
     leaves = [*x_leaves, *y_leaves, *w_leaves]
     for i, array in enumerate(leaves):
         if array.ndim == 0:
@@ -336,6 +354,8 @@ class BatchFeed:
 
 def is_batched(x: Any) -> bool:
     """Return True for generators, PyDatasets and other iterables of batches."""
+    if type(x) is np.ndarray:
+        return False
     if isinstance(x, list | tuple | dict | str) or is_arraylike(x):
         return False
     if hasattr(x, "__array__") or type(x).__module__.startswith("scipy.sparse"):

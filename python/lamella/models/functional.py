@@ -169,7 +169,8 @@ class Functional(Model):
         """Names of the layers that make the outputs (keys, for a dict of outputs)."""
         if isinstance(self._outputs_struct, dict):
             return sorted(self._outputs_struct)
-        names, seen = [], {}
+        names: list[str] = []
+        seen: dict[str, int] = {}
         for name in self._tensor_names:
             seen[name] = seen.get(name, 0) + 1
             names.append(name if seen[name] == 1 else f"{name}_{seen[name] - 1}")
@@ -319,7 +320,9 @@ class Functional(Model):
 
     def get_config(self) -> dict[str, Any]:
         """Return name, layers with their calls, inputs and outputs, as Keras 3 JSON."""
-        if type(self).from_config.__func__ is not Functional.from_config.__func__:
+        own_reader: Any = type(self).from_config
+        reader: Any = Functional.from_config
+        if own_reader.__func__ is not reader.__func__:
             return super().get_config()
         from lamella.saving import serialization
 

@@ -13,7 +13,7 @@ from lamella.models.training import Training
 __all__ = ["Model", "model_from_json"]
 
 
-class Model(Training, Layer):
+class Model(Training):
     """A network with compile, fit, evaluate and predict.
 
     Either a subclass with layers as attributes and a `call`, or a functional model

@@ -14,7 +14,7 @@ from lamella.layers import _tree
 from lamella.layers.input import InputLayer
 from lamella.layers.layer import Layer, _as_shape
 from lamella.models.model import Model
-from lamella.models.training import zeros_like
+from lamella.models.tracing import zeros_like
 
 __all__ = ["Sequential"]
 

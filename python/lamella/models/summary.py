@@ -309,8 +309,8 @@ def summary_text(
         state = optimizer.variables
         parts.append(("Optimizer params", count_params(state), _bytes(state)))
     total = ("Total params", sum(p[1] for p in parts), math.fsum(p[2] for p in parts))
-    for title, count, size in [total, *parts]:
-        lines.append(f" {title}: {count:,} ({readable_size(size)})")
+    for title, count, n_bytes in [total, *parts]:
+        lines.append(f" {title}: {count:,} ({readable_size(n_bytes)})")
     return "\n".join(lines) + "\n"
 
 

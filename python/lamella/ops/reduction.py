@@ -319,8 +319,8 @@ def argsort(x: Any, axis: int | None = -1) -> Tensor:
     if axis is None:
         x, axis = _core.reshape(x, (-1,)), 0
     if is_concrete(x):
-        order = np.argsort(x.numpy(), axis=axis, kind="stable")
-        return convert_to_tensor(order.astype(np.int32))
+        found = np.argsort(x.numpy(), axis=axis, kind="stable")
+        return convert_to_tensor(found.astype(np.int32))
     from lamella.ops.shaping import moveaxis
 
     ranks = _ranks(moveaxis(x, axis, -1))

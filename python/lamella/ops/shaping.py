@@ -395,7 +395,8 @@ def pad(
                     f"pad: mode={mode!r} needs a known size along axis {axis}, got "
                     f"x.shape={x.shape}"
                 )
-            index = np.pad(np.arange(n), width, mode=mode).astype(np.int32)
+            rule: Any = mode
+            index = np.pad(np.arange(n), width, mode=rule).astype(np.int32)
             x = _core.gather(x, convert_to_tensor(index), axis)
     return x
 

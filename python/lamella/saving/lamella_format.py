@@ -174,7 +174,7 @@ def _write(
     from lamella import _core
 
     named = [(name, variable._core) for name, variable in _variables(model).items()]
-    optimizer = None
+    optimizer: Any = None
     metric_state: list[Any] = []
     if compiled:
         if model.optimizer is not None and model.optimizer.built:
