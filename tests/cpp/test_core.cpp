@@ -1,5 +1,5 @@
-// What Python cannot see of the core: allocations in a training step, copy on write, size arithmetic,
-// damaged files, graphs as JSON, and the destruction of a long tape.
+// What Python cannot see of the core: allocations in a training step, copy on write, size
+// arithmetic, damaged files, graphs as JSON, and the destruction of a long tape.
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -378,8 +378,9 @@ class Files : public ::testing::Test {
  protected:
   void SetUp() override {
     const auto* info = ::testing::UnitTest::GetInstance()->current_test_info();
-    folder_ = std::filesystem::temp_directory_path() /
-              (std::string("lamella_core_") + info->name() + std::to_string(std::random_device{}()));
+    folder_ =
+        std::filesystem::temp_directory_path() /
+        (std::string("lamella_core_") + info->name() + std::to_string(std::random_device{}()));
     std::filesystem::create_directories(folder_);
   }
   void TearDown() override { std::filesystem::remove_all(folder_); }
@@ -441,7 +442,11 @@ TEST_F(Files, SafetensorsCutAnywhereIsAnIoError) {
 
 TEST_F(Files, SafetensorsWithADamagedHeaderIsAnIoError) {
   const char* headers[] = {
-      "", "[]", "{", "{\"a\":3}", "{\"a\":{}}",
+      "",
+      "[]",
+      "{",
+      "{\"a\":3}",
+      "{\"a\":{}}",
       R"({"a":{"dtype":"F16","shape":[2],"data_offsets":[0,4]}})",
       R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,4]}})",
       R"({"a":{"dtype":"F32","shape":[-2],"data_offsets":[0,8]}})",
@@ -451,7 +456,8 @@ TEST_F(Files, SafetensorsWithADamagedHeaderIsAnIoError) {
       R"({"a":{"dtype":"F32","shape":[4611686018427387904,8],"data_offsets":[0,8]}})",
       R"({"a":{"dtype":"F32","shape":[0,18446744073709551615],"data_offsets":[0,0]}})",
       R"({"a":{"dtype":"F32","shape":[1,1,1,1,1,1,1,1,1],"data_offsets":[0,4]}})",
-      R"({"__metadata__":3})", R"({"__metadata__":{"a":3}})",
+      R"({"__metadata__":3})",
+      R"({"__metadata__":{"a":3}})",
   };
   for (const char* header : headers) {
     write(path("b"), with_header(header, 64));

@@ -310,3 +310,66 @@ def test_lambda_layer():
     assert model.output_shape == (None, 4)
     with pytest.raises(ValueError, match="cannot be saved"):
         model.layers[0].get_config()
+
+
+def test_layers_that_come_later_are_found():
+    class Stack(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.blocks = [L.Dense(4)]
+            self.more = {"out": []}
+
+        def call(self, x):
+            for layer in [*self.blocks, *self.more["out"]]:
+                x = layer(x)
+            return x
+
+    model = Stack()
+
+    def names_and_size():
+        size = model.predict_on_batch(X).shape[1]
+        assert model.predict(X, verbose=0).shape[1] == size
+        weights = model.get_weights()
+        model.compile("sgd", "mse")
+        model.train_on_batch(X, np.ones((40, size), "float32"))
+        assert all(
+            (a != b).any() for a, b in zip(weights, model.get_weights(), strict=True)
+        )
+        return [layer.name for layer in model.layers], size
+
+    assert names_and_size() == (["dense"], 4)
+    model.blocks.append(L.Dense(3))
+    assert names_and_size() == (["dense", "dense_1"], 3)
+    model.more["out"].append(L.Dense(2))
+    assert names_and_size() == (["dense", "dense_1", "dense_2"], 2)
+    model.blocks[1] = L.Dense(3)
+    assert names_and_size() == (["dense", "dense_3", "dense_2"], 2)
+    model.more = {"out": []}
+    assert names_and_size() == (["dense", "dense_3"], 3)
+
+
+def test_metrics_that_come_later_are_found():
+    model = keras.Sequential([keras.Input((4,)), L.Dense(1)])
+    model.compile("sgd", "mse")
+    model.train_on_batch(X, Y)
+    model.layers[0].seen = keras.metrics.Mean(name="seen")
+    assert [m.name for m in model.metrics] == ["loss", "seen"]
+    model.layers[0].seen.update_state(3.0)
+    model.reset_metrics()
+    assert float(model.layers[0].seen.result()) == 0.0
+    del model.layers[0].seen
+    assert [m.name for m in model.metrics] == ["loss"]
+
+
+def test_freezing_after_a_batch_is_seen():
+    model = keras.Sequential([keras.Input((4,)), L.Dense(3), L.Dense(1)])
+    model.compile("sgd", "mse")
+    model.train_on_batch(X, Y)
+    model.layers[0].trainable = False
+    model.optimizer = keras.optimizers.SGD()
+    before = model.get_weights()
+    with pytest.warns(UserWarning, match="compile"):
+        model.train_on_batch(X, Y)
+    after = model.get_weights()
+    np.testing.assert_array_equal(before[0], after[0])
+    assert (before[2] != after[2]).any()

@@ -213,6 +213,7 @@ def functional():
 
 
 def test_functional_model_with_two_inputs_trains():
+    keras.utils.set_random_seed(1)
     model = functional()
     x = [data(40), data(40, 3)]
     y = x[0].sum(1) - x[1].sum(1)

@@ -21,7 +21,8 @@ class Parts:
 
     Attributes:
         version: `structure.version` when this was found.
-        layers: the layer itself and all below it.
+        layers: all layers below it (not itself, which would be a cycle).
+        layer_ids: their ids.
         metrics: those that are attributes of the layer, then of the layers below
             that are not models.
         trainable: the weights that training changes.
@@ -32,9 +33,10 @@ class Parts:
         from lamella.models.tracing import Tracing
 
         self.version = structure.version
-        self.layers: list[Layer] = list(layer._flatten_layers())
+        self.layers: list[Layer] = list(layer._flatten_layers(include_self=False))
+        self.layer_ids = tuple([id(sub) for sub in self.layers])
         self.metrics: list[Any] = list(layer._metrics)
-        for sub in self.layers[1:]:
+        for sub in self.layers:
             if not isinstance(sub, Tracing):
                 self.metrics.extend(sub._metrics)
         self.trainable: list[Variable] = layer.trainable_variables
@@ -43,7 +45,7 @@ class Parts:
         self._lists: list[tuple[Any, list[Any]]] = []
         self._dicts: list[tuple[dict[Any, Any], list[Any]]] = []
         self._long: list[tuple[Any, int]] = []
-        for sub in self.layers:
+        for sub in (layer, *self.layers):
             for value in sub._tracked_values():
                 self._watch(value, 0)
 
@@ -75,7 +77,7 @@ class Parts:
         return all(len(value) == n for value, n in self._long)
 
     def all_built(self) -> bool:
-        """Return True if the layer and all below it are built."""
+        """Return True if all layers below are built."""
         if not self._built:
             self._built = all(layer.built for layer in self.layers)
         return self._built

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["flatten", "map_structure", "pack"]
+__all__ = ["flatten", "is_plain", "map_structure", "pack"]
 
 
 def flatten(structure: Any) -> list[Any]:
@@ -45,3 +45,14 @@ def pack(structure: Any, leaves: list[Any]) -> Any:
         return next(iterator)
 
     return rebuild(structure)
+
+
+def is_plain(value: Any) -> bool:
+    """Return True for what JSON can hold: None, bool, numbers, text, lists, dicts."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return True
+    if isinstance(value, list | tuple):
+        return all(is_plain(v) for v in value)
+    if isinstance(value, dict):
+        return all(isinstance(k, str) and is_plain(v) for k, v in value.items())
+    return False

@@ -13,6 +13,15 @@ import numpy as np
 from lamella import _core, config
 from lamella.layers import _tree
 from lamella.layers._context import call_context, current_path
+from lamella.layers._inputs import convert_inputs
+from lamella.layers._shapes import (
+    as_shape,
+    map_shapes,
+    shape_without_batch,
+    shapes_of,
+    take_input_shape,
+    weight_shape,
+)
 from lamella.layers.input_spec import InputSpec, check_inputs
 from lamella.variable import Variable, structure
 
@@ -106,7 +115,7 @@ class Layer:
             from lamella import regularizers
 
             self.activity_regularizer = regularizers.get(activity_regularizer)
-        self._input_shape_arg = _input_shape_of(kwargs)
+        self._input_shape_arg = take_input_shape(kwargs)
         if kwargs:
             known = [
                 p
@@ -380,7 +389,7 @@ class Layer:
                 f"{self._who()}: add_weight(overwrite_with_gradient=True) is not "
                 "supported"
             )
-        shape = _weight_shape(() if shape is None else shape, self._who(), name)
+        shape = weight_shape(() if shape is None else shape, self._who(), name)
         dtype = config.standardize_dtype(dtype or self._dtype, self._who())
         if initializer is None:
             initializer = "glorot_uniform" if config.is_float_dtype(dtype) else "zeros"
@@ -513,7 +522,7 @@ class Layer:
         dtype = self._symbolic_dtype()
         with graph:
             names = iter(range(1 << 20))
-            inputs = _map_shapes(
+            inputs = map_shapes(
                 lambda s: graph.input(f"x{next(names)}", tuple(s), dtype), input_shape
             )
             kwargs: dict[str, Any] = {}
@@ -528,9 +537,9 @@ class Layer:
     def compute_output_shape(self, input_shape: Any) -> Any:
         """Return the shape of the output for an input of this shape."""
         if not self.built:
-            self._build_once(_as_shape(input_shape))
+            self._build_once(as_shape(input_shape))
         try:
-            return self._trace_shape(_as_shape(input_shape))
+            return self._trace_shape(as_shape(input_shape))
         finally:
             self._clear_losses()
 
@@ -543,7 +552,7 @@ class Layer:
     def build_from_config(self, config: dict[str, Any]) -> None:
         """Build the layer as `get_build_config` described."""
         if config and config.get("input_shape") is not None and not self.built:
-            self._build_once(_as_shape(config["input_shape"]))
+            self._build_once(as_shape(config["input_shape"]))
 
     # -- calling -------------------------------------------------------------
 
@@ -574,9 +583,9 @@ class Layer:
 
             return symbolic_call(self, args, kwargs)
         context = call_context
-        args = tuple(self._convert_inputs(a) for a in args)
+        args = tuple(convert_inputs(self, a) for a in args)
         kwargs = {
-            k: self._convert_inputs(v) if isinstance(v, np.ndarray) else v
+            k: convert_inputs(self, v) if isinstance(v, np.ndarray) else v
             for k, v in kwargs.items()
         }
         first = args[0] if args else next(iter(kwargs.values()), None)
@@ -590,7 +599,7 @@ class Layer:
         context.depth += 1
         try:
             if not self.built:
-                self._build_once(_shapes_of(first))
+                self._build_once(shapes_of(first))
                 if self.input_spec is not None:
                     check_inputs(self.input_spec, first, self._who())
             training = kwargs.get("training")
@@ -626,7 +635,7 @@ class Layer:
             raise ValueError(
                 f"{self._who()}: call returned None. Does it end with a return?"
             )
-        self._output_shape_seen = _tree.map_structure(_shape_without_batch, outputs)
+        self._output_shape_seen = _tree.map_structure(shape_without_batch, outputs)
         return outputs
 
     def _call_eagerly(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -644,47 +653,6 @@ class Layer:
     def _input_dtype(self) -> str:
         """The type that float inputs are cast to."""
         return self._dtype
-
-    def _convert_inputs(self, value: Any) -> Any:
-        """Return arrays as tensors and float tensors in the layer's type."""
-        if isinstance(value, _core.Tensor):
-            if (
-                self.autocast
-                and value.dtype != self._input_dtype
-                and config.is_float_dtype(value.dtype)
-            ):
-                return _core.cast(value, self._input_dtype)
-            return value
-        if value is None or isinstance(value, bool | str):
-            return value
-        if isinstance(value, Variable):
-            return self._convert_inputs(value.value)
-        if isinstance(value, list | tuple):
-            if any(isinstance(v, _core.Tensor | np.ndarray | Variable) for v in value):
-                return type(value)(self._convert_inputs(v) for v in value)
-            if any(isinstance(v, list | tuple | dict) for v in value) and any(
-                isinstance(v, _core.Tensor) for v in _tree.flatten(value)
-            ):
-                return type(value)(self._convert_inputs(v) for v in value)
-            value = np.asarray(value)
-        if isinstance(value, dict):
-            return {k: self._convert_inputs(v) for k, v in value.items()}
-        if isinstance(value, np.ndarray | int | float | np.generic):
-            array = check_numeric(np.asarray(value), self._who())
-            if array.dtype.kind == "f":
-                array = array.astype(self._input_dtype, copy=False)
-            elif array.dtype.kind in "iu" and array.dtype.name not in (
-                "int32",
-                "int64",
-                "uint8",
-            ):
-                array = array.astype(
-                    "int64" if array.dtype.itemsize > 4 else "int32", copy=False
-                )
-            return _core.from_numpy(np.ascontiguousarray(array).reshape(array.shape))
-        if hasattr(value, "__array__"):
-            return self._convert_inputs(np.asarray(value))
-        return value
 
     def _as_float(self, x: Any) -> Any:
         """Return `x` in the layer's float type (integers and bools are cast)."""
@@ -762,7 +730,7 @@ class Layer:
         for key in _BASE_KEYS:
             values.pop(key, None)
         for key, value in values.items():
-            if not _is_plain(value):
+            if not _tree.is_plain(value):
                 raise NotImplementedError(
                     f"{type(self).__name__}: the argument {key} of __init__ is not a "
                     "plain value, so the layer needs its own get_config(self)"
@@ -783,7 +751,7 @@ class Layer:
             raise AttributeError(
                 f"{self._who()}: it has no input shape yet; build or call it first"
             )
-        return _map_shapes(lambda s: (None, *s[1:]), self._build_shape)
+        return map_shapes(lambda s: (None, *s[1:]), self._build_shape)
 
     @property
     def output(self) -> Any:
@@ -851,7 +819,7 @@ def _wrap_build(build: Any) -> Any:
             call_context.path.pop()
             self._building = False
         if shape is not None:
-            self._build_shape = _as_shape(shape)
+            self._build_shape = as_shape(shape)
         self.built = True
 
     return wrapper
@@ -894,28 +862,6 @@ def batch_size_of(x: Any) -> Any:
     return _core.sum(_core.full((rows,), 1.0, dtype))
 
 
-def check_numeric(array: np.ndarray, who: str) -> np.ndarray:
-    """Return `array`, or raise TypeError when it does not hold real numbers."""
-    kind = array.dtype.kind
-    if kind in "iub" or (kind == "f" and array.dtype.itemsize <= 8):
-        return array
-    if array.dtype.kind == "O":
-        hint = (
-            "Rows of different lengths or mixed types make such arrays; "
-            "use np.asarray(x, dtype='float32') to find the culprit."
-        )
-    elif array.dtype.kind in "US":
-        hint = (
-            "Turn text into numbers first (for labels: np.unique(y, "
-            "return_inverse=True)[1])."
-        )
-    elif array.dtype.kind == "c":
-        hint = "Split it into real and imaginary parts."
-    else:
-        hint = "Convert it with astype('float32')."
-    raise TypeError(f"{who}: expected numbers, got an array of {array.dtype}. {hint}")
-
-
 def _made_trainable(variable: Variable) -> bool:
     return getattr(variable, "_made_trainable", variable.trainable)
 
@@ -928,74 +874,6 @@ def _unique(variables: Any) -> list[Any]:
             seen.add(id(v))
             result.append(v)
     return result
-
-
-def _weight_shape(shape: Any, who: str, name: str | None) -> tuple[int, ...]:
-    if isinstance(shape, int | np.integer):
-        shape = (shape,)
-    result = tuple(shape)
-    for size in result:
-        if size is None:
-            raise ValueError(
-                f"{who}: the weight {name!r} would have shape {result}: the input "
-                "needs a known size there. Give the model an input shape without "
-                "None in that place."
-            )
-        if not isinstance(size, int | np.integer) or size < 0:
-            raise ValueError(f"{who}: the weight {name!r} has a bad shape {result}")
-    return tuple(int(s) for s in result)
-
-
-def _shape_without_batch(x: Any) -> Any:
-    shape = tuple(getattr(x, "shape", ()))
-    return (None, *shape[1:]) if shape else ()
-
-
-def _shapes_of(x: Any) -> Any:
-    if isinstance(x, dict):
-        return {k: _shapes_of(v) for k, v in x.items()}
-    if isinstance(x, list | tuple):
-        return [_shapes_of(v) for v in x]
-    return tuple(x.shape) if hasattr(x, "shape") else None
-
-
-def _is_shape(value: Any) -> bool:
-    return isinstance(value, list | tuple) and all(
-        s is None or isinstance(s, int | np.integer) for s in value
-    )
-
-
-def _map_shapes(function: Any, shapes: Any) -> Any:
-    if _is_shape(shapes):
-        return function(shapes)
-    if isinstance(shapes, dict):
-        return {k: _map_shapes(function, v) for k, v in shapes.items()}
-    return [_map_shapes(function, v) for v in shapes]
-
-
-def _as_shape(shape: Any) -> Any:
-    """Return tuples for the lists that JSON makes of shapes."""
-    return _map_shapes(lambda s: tuple(None if d is None else int(d) for d in s), shape)
-
-
-def _input_shape_of(kwargs: dict[str, Any]) -> tuple[Any, ...] | None:
-    """Take input_shape, input_dim, ... out of `kwargs`; return the batch shape."""
-    batch_size = kwargs.pop("batch_size", None)
-    length = kwargs.pop("input_length", None)
-    batch_shape = kwargs.pop("batch_input_shape", None)
-    shape = kwargs.pop("input_shape", None)
-    features = kwargs.pop("input_dim", None)
-    if batch_shape is not None:
-        return tuple(batch_shape)
-    if shape is None and features is not None:
-        shape = (int(features),) if length is None else (length, int(features))
-    elif shape is None and length is not None:
-        shape = (length,)
-    if shape is None:
-        return None
-    if isinstance(shape, int | np.integer):
-        shape = (int(shape),)
-    return (batch_size, *shape)
 
 
 def _is_placeholder(value: Any) -> bool:
@@ -1016,13 +894,3 @@ def _overrides(cls: type) -> set[str]:
             break
         names.update(base.__dict__)
     return names
-
-
-def _is_plain(value: Any) -> bool:
-    if value is None or isinstance(value, bool | int | float | str):
-        return True
-    if isinstance(value, list | tuple):
-        return all(_is_plain(v) for v in value)
-    if isinstance(value, dict):
-        return all(isinstance(k, str) and _is_plain(v) for k, v in value.items())
-    return False

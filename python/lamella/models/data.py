@@ -11,7 +11,7 @@ import numpy as np
 
 from lamella import _core, config
 from lamella.layers import _tree
-from lamella.layers.layer import check_numeric
+from lamella.layers._inputs import check_numeric
 from lamella.variable import Variable
 
 __all__ = [

@@ -11,8 +11,9 @@ from typing import Any
 
 from lamella import _core
 from lamella.layers import _tree
+from lamella.layers._shapes import as_shape
 from lamella.layers.input import InputLayer
-from lamella.layers.layer import Layer, _as_shape
+from lamella.layers.layer import Layer
 from lamella.models.model import Model
 from lamella.models.tracing import zeros_like
 
@@ -178,13 +179,13 @@ class Sequential(Model):
                 "build((None, 4))"
             )
         if declared is None:
-            shape = _as_shape(input_shape)
+            shape = as_shape(input_shape)
             shape = (None, *shape[1:])
             first = self._stack[0]
             declared = InputLayer(batch_shape=shape, dtype=first._symbolic_dtype())
             self._stack.insert(0, declared)
         elif input_shape is not None:
-            shape = _as_shape(input_shape)
+            shape = as_shape(input_shape)
             if len(shape) != len(declared._batch_shape) or any(
                 a is not None and b is not None and a != b
                 for a, b in zip(shape, declared._batch_shape, strict=True)
@@ -297,7 +298,7 @@ class Sequential(Model):
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """Return the shape of the output for an input of this shape."""
-        shape = _as_shape(input_shape)
+        shape = as_shape(input_shape)
         for layer in self.layers:
             shape = layer.compute_output_shape(shape)
         return shape
@@ -390,7 +391,7 @@ class Sequential(Model):
             )
         shape = config.get("build_input_shape")
         if shape is not None and not (model._stack and model._input_layer):
-            model.build(_as_shape(shape))
+            model.build(as_shape(shape))
         elif model._stack:
             model._maybe_rebuild()
         return model

@@ -11,7 +11,7 @@ import numpy as np
 
 from lamella import _core, config
 from lamella.layers import _tree
-from lamella.layers._parts import parts_of
+from lamella.layers._parts import Parts, parts_of
 from lamella.layers.layer import Layer, batch_size_of
 from lamella.models.compile_utils import CompiledLoss, CompiledMetrics
 from lamella.models.data import (
@@ -35,6 +35,7 @@ class Step:
         self.runner = runner
         self.names = names
         self.outputs = outputs
+        self.parts: Parts | None = None  # keeps the ids of the key from being reused
         self.order = sorted(range(len(names)), key=lambda i: names[i])
 
     def logs(self, values: Sequence[float]) -> dict[str, float]:
@@ -262,20 +263,27 @@ class Tracing(Layer):
 
     def _make_step(self, mode: str, template: Template, leaves: Any) -> Step:
         """Return the traced step for data like these, from the cache if possible."""
-        key: Any = (mode, template.key, tuple([a.shape[1:] for a in leaves]))
-        if mode == "train":
-            key += (parts_of(self).trainable_ids, id(self.optimizer))
+        key = self._step_key(mode, template, leaves)
         cache = self._step_cache(mode)
         step = cache.get(key)
         if step is None:
             self._prepare(template, leaves)
-            if mode == "train":  # building made new variables
-                key = (*key[:3], parts_of(self).trainable_ids, key[4])
+            key = self._step_key(mode, template, leaves)  # building made variables
             step = self._trace(mode, template, leaves)
+            step.parts = parts_of(self)
             while len(cache) >= _CACHE_SIZE:
                 del cache[next(iter(cache))]
             cache[key] = step
         return step
+
+    def _step_key(self, mode: str, template: Template, leaves: Any) -> Any:
+        """Return what a traced step depends on; its first entry is the mode."""
+        parts = parts_of(self)
+        shapes = tuple([a.shape[1:] for a in leaves])
+        if mode != "train":
+            return mode, template.key, shapes, parts.layer_ids
+        trained = (parts.trainable_ids, id(self.optimizer))
+        return mode, template.key, shapes, parts.layer_ids, trained
 
     def _step_cache(self, mode: str) -> dict[Any, Step]:
         name = "_predict_steps" if mode == "predict" else "_steps"

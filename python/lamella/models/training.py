@@ -474,6 +474,7 @@ class Training(Tracing):
             and type(x) is np.ndarray
             and x.dtype == fast[1]
             and x.shape[1:] == fast[0]
+            and fast[3].is_current()
             and not self.run_eagerly
             and callbacks is None
             and steps is None
@@ -554,7 +555,12 @@ class Training(Tracing):
         """Let the next array like this one go straight into C++."""
         if step.outputs is None and len(leaves) == 1:
             array = leaves[0]
-            self._fast_predict = (array.shape[1:], array.dtype, step.runner)
+            self._fast_predict = (
+                array.shape[1:],
+                array.dtype,
+                step.runner,
+                parts_of(self),
+            )
 
     def predict_on_batch(self, x: Any) -> Any:
         """Return the outputs for one batch, as NumPy arrays."""
@@ -564,6 +570,7 @@ class Training(Tracing):
             and type(x) is np.ndarray
             and x.dtype == fast[1]
             and x.shape[1:] == fast[0]
+            and fast[3].is_current()
             and not self.run_eagerly
             and len(x)
         ):
