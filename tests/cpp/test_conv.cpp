@@ -151,8 +151,7 @@ ConvGeometry random_geometry(Random& r) {
 /// Runs a kernel for every thread count: expects the same bits, intact guards; returns the result.
 template <class T, class Args>
 std::vector<T> run(Kernel<Args> kernel, WorkspaceFn<Args> workspace, Args args,
-                   void* Args::*workspace_member,
-                   std::type_identity_t<void* Args::*> out, i64 n) {
+                   void* Args::* workspace_member, std::type_identity_t<void* Args::*> out, i64 n) {
   std::vector<T> first;
   for (const int threads : kThreads) {
     Guarded result(static_cast<std::size_t>(n) * sizeof(T));
@@ -247,8 +246,8 @@ void check_all_passes(const ConvGeometry& g, Random& r) {
   f.act_alpha = 0.3;
   {
     SCOPED_TRACE("forward");
-    expect_close(run<T>(table.conv, table.conv_workspace, f, &ConvArgs::workspace, &ConvArgs::y, ny),
-                 y, ym);
+    expect_close(
+        run<T>(table.conv, table.conv_workspace, f, &ConvArgs::workspace, &ConvArgs::y, ny), y, ym);
   }
   ConvBackwardDataArgs d{};
   d.dtype = kType<T>;
@@ -271,10 +270,9 @@ void check_all_passes(const ConvGeometry& g, Random& r) {
   b.dy = dy.data();
   {
     SCOPED_TRACE("backward weights");
-    expect_close(
-        run<T>(table.conv_backward_weights, table.conv_backward_weights_workspace, b,
-               &ConvBackwardWeightsArgs::workspace, &ConvBackwardWeightsArgs::dw, nw),
-        dw, dwm);
+    expect_close(run<T>(table.conv_backward_weights, table.conv_backward_weights_workspace, b,
+                        &ConvBackwardWeightsArgs::workspace, &ConvBackwardWeightsArgs::dw, nw),
+                 dw, dwm);
   }
 }
 
@@ -319,7 +317,7 @@ TEST(Conv, SizesThatTakeSeveralChunks) {
   check_all_passes<float>(image(2, 48, 100, 25, 1, 1, 0), r);     // pixels merged
   check_all_passes<float>(image(4, 70, 70, 30, 3, 1, 1, 70), r);  // depthwise
   check_all_passes<float>(image(1, 1, 1, 1, 1, 1, 0), r);
-  check_all_passes<float>(image(1, 9, 3, 5, 11, 1, 5), r);        // kernel larger than the image
+  check_all_passes<float>(image(1, 9, 3, 5, 11, 1, 5), r);  // kernel larger than the image
 }
 
 TEST(Conv, NaNStaysInItsWindow) {
@@ -405,9 +403,8 @@ void check_pool(const ConvGeometry& g, bool average, Random& r) {
   b.x = average ? nullptr : x.data();
   b.y = average ? nullptr : got.data();
   b.dy = dy.data();
-  expect_close(
-      run<T, PoolGradArgs>(table().pool_grad, nullptr, b, nullptr, &PoolGradArgs::dx, nx),
-      dx, ones_x);
+  expect_close(run<T, PoolGradArgs>(table().pool_grad, nullptr, b, nullptr, &PoolGradArgs::dx, nx),
+               dx, ones_x);
 }
 
 TEST(Pool, RandomGeometries) {
@@ -442,8 +439,7 @@ TEST(Pool, NaNWins) {
     f.dtype = DType::kFloat32;
     f.g = g;
     f.x = x.data();
-    const auto y = run<float, PoolArgs>(table().pool, nullptr, f, nullptr, &PoolArgs::y,
-                                        4 * c);
+    const auto y = run<float, PoolArgs>(table().pool, nullptr, f, nullptr, &PoolArgs::y, 4 * c);
     EXPECT_TRUE(std::isnan(y[0]));
     if (c > 1) {
       EXPECT_EQ(y[1], 1.0F);
@@ -456,7 +452,8 @@ TEST(Pool, NaNWins) {
     b.y = y.data();
     const std::vector<float> dy(static_cast<std::size_t>(4 * c), 1.0F);
     b.dy = dy.data();
-    const auto dx = run<float, PoolGradArgs>(table().pool_grad, nullptr, b, nullptr, &PoolGradArgs::dx, 16 * c);
+    const auto dx =
+        run<float, PoolGradArgs>(table().pool_grad, nullptr, b, nullptr, &PoolGradArgs::dx, 16 * c);
     EXPECT_EQ(dx[0], 0.0F);
     EXPECT_EQ(dx[static_cast<std::size_t>(5 * c)], 1.0F);
     EXPECT_EQ(dx[static_cast<std::size_t>(2 * c)], 1.0F);

@@ -510,8 +510,8 @@ TYPED_TEST(KernelsNumber, Comparisons) {
   for (int op = int(BinaryOp::kEqual); op <= int(BinaryOp::kLogicalXor); ++op) {
     std::vector<T> x = uniform<T>(77, -3, 3, 1);
     std::vector<T> y = uniform<T>(77, -3, 3, 2);
-    for (int i = 0; i < 40; ++i) x[std::size_t(i)] = std::trunc(x[std::size_t(i)]);
-    for (int i = 0; i < 40; ++i) y[std::size_t(i)] = std::trunc(y[std::size_t(i)]);
+    for (int i = 0; i < 40; ++i) x[std::size_t(i)] = T(std::trunc(x[std::size_t(i)]));
+    for (int i = 0; i < 40; ++i) y[std::size_t(i)] = T(std::trunc(y[std::size_t(i)]));
     if constexpr (std::is_floating_point_v<T>) x[3] = y[9] = static_cast<T>(kNan);
     check_binary<T, uint8_t>(BinaryOp(op), {77}, {1}, {1}, x, y);
     check_binary<T, uint8_t>(BinaryOp(op), {7, 11}, {11, 1}, {0, 1}, x, y);
@@ -703,7 +703,7 @@ TYPED_TEST(KernelsFloat, FusedEqualsSeparate) {
                            : args.access[v] == FusedAccess::kScalar ? 1
                            : args.access[v] == FusedAccess::kRow    ? cols
                                                                     : rows;
-      inputs.push_back(uniform<T>(size, -2, 2, engine()));
+      inputs.push_back(uniform<T>(size, -2, 2, unsigned(engine())));
       std::vector<T> full(static_cast<std::size_t>(n));
       for (int64_t i = 0; i < n; ++i) {
         const int64_t at = args.access[v] == FusedAccess::kElement  ? i
@@ -1086,7 +1086,7 @@ TYPED_TEST(KernelsNumber, ArgMax) {
   for (const int64_t inner : {1, 4, 200}) {
     for (const int64_t n : {1, 9, 64, 100, 1000}) {
       std::vector<T> x = uniform<T>(3 * n * inner, -50, 50, 9);
-      for (T& v : x) v = std::trunc(v);
+      for (T& v : x) v = T(std::trunc(v));
       const auto top = same_for_threads(
           [&](const Exec& e) { return reduce<T, int32_t>(ReduceOp::kArgMax, x, 3, n, inner, e); });
       const auto low = reduce<T, int32_t>(ReduceOp::kArgMin, x, 3, n, inner, exec());
@@ -1481,7 +1481,9 @@ TYPED_TEST(KernelsFloat, RandomMoments) {
       lag += (double(y[i]) - mean) * (double(y[(i + 16) % y.size()]) - mean);
       ASSERT_GE(double(y[i]), c.low);
       ASSERT_LE(double(y[i]), c.high);
-      if (c.kind == RandomKind::kUniform) ASSERT_LT(double(y[i]), c.b);
+      if (c.kind == RandomKind::kUniform) {
+        ASSERT_LT(double(y[i]), c.b);
+      }
     }
     var /= double(n);
     EXPECT_NEAR(mean, c.mean, 5 * std::sqrt(c.var / double(n)));

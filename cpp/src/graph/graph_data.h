@@ -81,6 +81,7 @@ void pop_graph();
 // Leaves.
 struct InputOp final : OpBase<InputOp> {
   static constexpr const char* kName = "input";
+  Arity arity() const override { return {0, 0}; }
   std::int64_t index = 0;
   OpKind kind() const override { return OpKind::kInput; }
   std::vector<Spec> infer(std::span<const Spec>) const override { return {}; }
@@ -89,6 +90,7 @@ struct InputOp final : OpBase<InputOp> {
 };
 struct ConstantOp final : OpBase<ConstantOp> {
   static constexpr const char* kName = "constant";
+  Arity arity() const override { return {0, 0}; }
   Tensor value;
   OpKind kind() const override { return OpKind::kConstant; }
   std::vector<Spec> infer(std::span<const Spec>) const override { return {value.spec()}; }
@@ -97,6 +99,7 @@ struct ConstantOp final : OpBase<ConstantOp> {
 };
 struct VariableOp final : OpBase<VariableOp> {
   static constexpr const char* kName = "variable";
+  Arity arity() const override { return {0, 0}; }
   std::int64_t index = 0;
   OpKind kind() const override { return OpKind::kVariable; }
   std::vector<Spec> infer(std::span<const Spec>) const override { return {}; }

@@ -203,6 +203,18 @@ Graph graph_from_json(const std::string& json, const std::map<std::string, Varia
       for (const auto& v : n.at("in")) in.push_back(value(v));
       std::vector<Spec> out;
       for (const auto& s : n.at("out")) out.push_back(to_spec(s));
+      // The op itself says what it takes and gives; a file that says otherwise is damaged.
+      const auto [least, most] = op->arity();
+      check<IoError>(in.size() >= least && in.size() <= most, "graph: ", op->name(), " has ",
+                     in.size(), " inputs");
+      if (op->kind() == OpKind::kCompute || op->kind() == OpKind::kView) {
+        std::vector<Spec> specs;
+        for (ValueRef v : in) specs.push_back(g.spec(v));
+        check<IoError>(op->infer(specs) == out, "graph: the outputs of ", op->name(),
+                       " do not follow from its inputs");
+      } else {
+        check<IoError>(out.size() == 1, "graph: ", op->name(), " has ", out.size(), " outputs");
+      }
       g.scope = n.value("scope", "");
       const ValueRef v = g.add(OpPtr(std::move(op)), std::move(in), std::move(out));
       const Op& made = *g.nodes.back().op;

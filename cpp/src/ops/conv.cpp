@@ -38,6 +38,27 @@ void check_conv(const char* op, const Spec& x, const Spec& w, std::int64_t group
                     " output channels cannot be divided into ", groups, " groups");
 }
 
+/// One stride and dilation for each spatial axis, all positive (a file may say anything).
+void check_attrs(const char* op, const ConvAttrs& a, const Shape& x) {
+  check<ShapeError>(x.rank() >= 3 && x.rank() <= 5, op,
+                    ": expected 1 to 3 spatial axes, got shape ", x);
+  const auto axes = static_cast<std::size_t>(spatial(x));
+  bool valid = a.strides.size() == axes && a.dilation.size() == axes && a.groups >= 1;
+  if (a.padding == ConvAttrs::kExplicit)
+    valid = valid && a.before.size() == axes && a.after.size() == axes;
+  for (std::size_t i = 0; valid && i < axes; ++i) valid = a.strides[i] >= 1 && a.dilation[i] >= 1;
+  check<ShapeError>(valid, op, ": strides, dilation or padding do not fit shape ", x);
+}
+
+/// x, w and y of one convolution belong together.
+void check_operands(const char* op, const Shape& x, const Shape& w, const Shape& y,
+                    std::int64_t groups) {
+  check<ShapeError>(x.rank() == w.rank() && x.rank() == y.rank() && w.back() == y.back() &&
+                        x.back() == w[w.rank() - 2] * Dim(groups) && w.back().known() &&
+                        w.back().value() % groups == 0 && (x[0] == y[0]),
+                    op, ": shapes ", x, ", ", w, " and ", y, " do not belong to one convolution");
+}
+
 }  // namespace
 
 void ConvAttrs::visit(AttrVisitor& v) {
@@ -109,6 +130,7 @@ kernels::ConvGeometry ConvAttrs::geometry(const Shape& x, const Shape& w) const 
 std::vector<Spec> Conv::infer(std::span<const Spec> in) const {
   const Shape& x = in[0].shape;
   const Shape& w = in[1].shape;
+  check_attrs("conv", attrs, x);
   check_conv("conv", in[0], in[1], attrs.groups);
   Shape out{x[0]};
   for (int i = 0; i < spatial(x); ++i) {
@@ -166,6 +188,8 @@ void Conv::vjp(const Vjp& v) const {
 // ---------------------------------------------------------------- backward data
 
 std::vector<Spec> ConvBackwardData::infer(std::span<const Spec> in) const {
+  check_attrs("conv_backward_data", attrs, Shape(x_shape));
+  check_operands("conv_backward_data", Shape(x_shape), in[1].shape, in[0].shape, attrs.groups);
   return {{Shape(x_shape), in[0].dtype}};
 }
 
@@ -217,6 +241,8 @@ void ConvBackwardData::vjp(const Vjp& v) const {
 // ---------------------------------------------------------------- backward weights
 
 std::vector<Spec> ConvBackwardWeights::infer(std::span<const Spec> in) const {
+  check_attrs("conv_backward_weights", attrs, in[0].shape);
+  check_operands("conv_backward_weights", in[0].shape, Shape(w_shape), in[1].shape, attrs.groups);
   return {{Shape(w_shape), in[0].dtype}};
 }
 
@@ -289,6 +315,7 @@ struct Pool final : OpBase<Pool> {
     check<ShapeError>(spatial(x) == static_cast<int>(attrs.size.size()),
                       "pooling: expected an input with ", attrs.size.size(),
                       " spatial axes between batch and channels, got shape ", x);
+    check_attrs("pooling", attrs.conv, x);
     Shape out{x[0]};
     for (int i = 0; i < spatial(x); ++i) {
       const auto u = static_cast<std::size_t>(i);
@@ -311,6 +338,7 @@ struct Pool final : OpBase<Pool> {
 /// dx from x, y, dy (average pooling ignores the values of x and y).
 struct PoolGrad final : OpBase<PoolGrad> {
   static constexpr const char* kName = "pool_grad";
+  Arity arity() const override { return {3, 3}; }
   PoolAttrs attrs;
   std::vector<Spec> infer(std::span<const Spec> in) const override { return {in[0]}; }
   void lower(Lowering& l) const override {

@@ -25,6 +25,7 @@ struct ConvAttrs {
 /// act(conv(x, w) + bias); inputs x, w[, bias]. Bias and activation are set by the fusion pass.
 struct Conv final : OpBase<Conv> {
   static constexpr const char* kName = "conv";
+  Arity arity() const override { return {2, 3}; }
   ConvAttrs attrs;
   kernels::Activation act = kernels::Activation::kNone;
   double act_alpha = 0;
@@ -39,6 +40,7 @@ struct Conv final : OpBase<Conv> {
 /// dx of shape `x_shape` from dy, w[, bias]; also the forward of the transposed convolution.
 struct ConvBackwardData final : OpBase<ConvBackwardData> {
   static constexpr const char* kName = "conv_backward_data";
+  Arity arity() const override { return {2, 3}; }
   ConvAttrs attrs;
   std::vector<Dim> x_shape;
   kernels::Activation act = kernels::Activation::kNone;
@@ -54,6 +56,7 @@ struct ConvBackwardData final : OpBase<ConvBackwardData> {
 /// dw of shape `w_shape` from x, dy.
 struct ConvBackwardWeights final : OpBase<ConvBackwardWeights> {
   static constexpr const char* kName = "conv_backward_weights";
+  Arity arity() const override { return {2, 2}; }
   ConvAttrs attrs;
   std::vector<Dim> w_shape;
 

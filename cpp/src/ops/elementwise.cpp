@@ -271,6 +271,9 @@ OpPtr BinaryElementwise::shared(BinaryOp op) {
 }
 
 std::vector<Spec> BinaryElementwise::infer(std::span<const Spec> in) const {
+  check<DTypeError>(in[0].dtype == in[1].dtype, kBinaryNames[static_cast<int>(op)],
+                    ": operands are ", lamella::name(in[0].dtype), " and ",
+                    lamella::name(in[1].dtype));
   const DType t = is_comparison(op) ? DType::kBool : in[0].dtype;
   return {{broadcast(kBinaryNames[static_cast<int>(op)], in[0].shape, in[1].shape), t}};
 }
@@ -381,6 +384,7 @@ namespace {
 
 struct Select final : OpBase<Select> {
   static constexpr const char* kName = "where";
+  Arity arity() const override { return {3, 3}; }
   std::vector<Spec> infer(std::span<const Spec> in) const override {
     check<DTypeError>(in[0].dtype == DType::kBool, "where: the condition must be bool, got ",
                       name_of(in[0].dtype));

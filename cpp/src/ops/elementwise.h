@@ -31,6 +31,7 @@ struct BinaryElementwise final : OpBase<BinaryElementwise> {
   explicit BinaryElementwise(kernels::BinaryOp o) : op(o) {}
   static OpPtr shared(kernels::BinaryOp op);
 
+  Arity arity() const override { return {2, 2}; }
   std::vector<Spec> infer(std::span<const Spec> in) const override;
   void lower(Lowering& l) const override;
   void vjp(const Vjp& v) const override;

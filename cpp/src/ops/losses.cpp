@@ -18,6 +18,7 @@ constexpr double kEpsilon = 1e-7;  // Keras's backend epsilon
 /// Inputs logits, target (both (..., classes)); outputs the loss per row, and softmax(logits).
 struct SoftmaxCrossEntropy final : OpBase<SoftmaxCrossEntropy> {
   static constexpr const char* kName = "softmax_cross_entropy";
+  Arity arity() const override { return {2, 2}; }
   std::vector<Spec> infer(std::span<const Spec> in) const override {
     Shape rows;
     for (int i = 0; i + 1 < in[0].shape.rank(); ++i) rows.push_back(in[0].shape[i]);

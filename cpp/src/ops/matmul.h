@@ -12,6 +12,7 @@ std::span<const char* const> activation_names();
 /// bias]. ta, tb read the last two axes transposed. Bias and activation are set by the fusion pass.
 struct Matmul final : OpBase<Matmul> {
   static constexpr const char* kName = "matmul";
+  Arity arity() const override { return {2, 3}; }
   bool ta = false, tb = false;
   kernels::Activation act = kernels::Activation::kNone;
   double act_alpha = 0;

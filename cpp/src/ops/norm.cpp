@@ -24,6 +24,10 @@ void check_norm(const char* op, std::span<const Spec> in) {
 /// Inputs x[, gamma][, beta]; outputs y, mean, var.
 struct BatchNorm final : OpBase<BatchNorm> {
   static constexpr const char* kName = "batch_norm";
+  Arity arity() const override {
+    return {1 + std::size_t{scale} + std::size_t{center},
+            1 + std::size_t{scale} + std::size_t{center}};
+  }
   bool scale = true, center = true;
   double epsilon = 1e-3;
   std::vector<Spec> infer(std::span<const Spec> in) const override {
@@ -58,6 +62,7 @@ struct BatchNorm final : OpBase<BatchNorm> {
 /// Inputs x, mean, var, dy[, gamma]; outputs dx, dgamma, dbeta.
 struct BatchNormGrad final : OpBase<BatchNormGrad> {
   static constexpr const char* kName = "batch_norm_grad";
+  Arity arity() const override { return {4 + std::size_t{scale}, 4 + std::size_t{scale}}; }
   bool scale = true;
   double epsilon = 1e-3;
   std::vector<Spec> infer(std::span<const Spec> in) const override { return {in[0], in[1], in[1]}; }
@@ -113,6 +118,10 @@ void BatchNorm::vjp(const Vjp& v) const {
 /// Inputs x[, gamma][, beta]; outputs y, mean, var (one per row).
 struct LayerNorm final : OpBase<LayerNorm> {
   static constexpr const char* kName = "layer_norm";
+  Arity arity() const override {
+    return {1 + std::size_t{scale} + std::size_t{center},
+            1 + std::size_t{scale} + std::size_t{center}};
+  }
   bool scale = true, center = true;
   double epsilon = 1e-3;
   std::vector<Spec> infer(std::span<const Spec> in) const override {
@@ -138,6 +147,7 @@ struct LayerNorm final : OpBase<LayerNorm> {
 /// Inputs x, mean, var, dy[, gamma]; outputs dx, dgamma, dbeta.
 struct LayerNormGrad final : OpBase<LayerNormGrad> {
   static constexpr const char* kName = "layer_norm_grad";
+  Arity arity() const override { return {4 + std::size_t{scale}, 4 + std::size_t{scale}}; }
   bool scale = true;
   double epsilon = 1e-3;
   std::vector<Spec> infer(std::span<const Spec> in) const override {

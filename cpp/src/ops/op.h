@@ -83,6 +83,11 @@ class Op {
   virtual const char* name() const = 0;
   virtual std::unique_ptr<Op> clone() const = 0;
   virtual OpKind kind() const { return OpKind::kCompute; }
+  /// The least and the greatest number of inputs.
+  struct Arity {
+    std::size_t least, most;
+  };
+  virtual Arity arity() const { return {1, 1}; }
   /// Output specs from input specs; sizes may be symbolic. Throws ShapeError or DTypeError.
   virtual std::vector<Spec> infer(std::span<const Spec> in) const = 0;
   virtual void lower(Lowering& l) const = 0;

@@ -39,6 +39,7 @@ struct Random final : OpBase<Random> {
 /// Inputs x, key. The mask is never stored: the gradient draws it again from the same key.
 struct Dropout final : OpBase<Dropout> {
   static constexpr const char* kName = "dropout";
+  Arity arity() const override { return {2, 2}; }
   double rate = 0;
   std::vector<Dim> noise_shape;  // empty: one draw per element
   std::vector<Spec> infer(std::span<const Spec> in) const override {

@@ -18,6 +18,15 @@ constexpr const char* kNames[] = {"sum",       "prod", "max", "min",    "mean", 
 
 std::vector<Spec> Reduce::infer(std::span<const Spec> in) const {
   const Shape& x = in[0].shape;
+  for (std::size_t i = 0; i < axes.size(); ++i)
+    check<ShapeError>(axes[i] >= 0 && axes[i] < x.rank() && (i == 0 || axes[i] > axes[i - 1]),
+                      kNames[static_cast<int>(op)], ": axes do not fit shape ", x);
+  const bool needs_floats = op == ReduceOp::kMean || op == ReduceOp::kLogSumExp;
+  const bool needs_bools = op == ReduceOp::kAny || op == ReduceOp::kAll;
+  check<DTypeError>((!needs_floats || is_floating(in[0].dtype)) &&
+                        (needs_bools == (in[0].dtype == DType::kBool)) &&
+                        in[0].dtype != DType::kUint8,
+                    kNames[static_cast<int>(op)], ": not defined for ", lamella::name(in[0].dtype));
   Shape out;
   for (int i = 0; i < x.rank(); ++i) {
     const bool reduced = std::find(axes.begin(), axes.end(), i) != axes.end();
@@ -178,7 +187,11 @@ struct Scan final : OpBase<Scan> {
   static constexpr const char* kOps[] = {"cumsum", "cumprod"};
   kernels::ScanOp op = kernels::ScanOp::kCumSum;
   std::int64_t axis = 0;
-  std::vector<Spec> infer(std::span<const Spec> in) const override { return {in[0]}; }
+  std::vector<Spec> infer(std::span<const Spec> in) const override {
+    check<ShapeError>(axis >= 0 && axis < in[0].shape.rank(), "scan: axis ", axis,
+                      " is out of range for shape ", in[0].shape);
+    return {in[0]};
+  }
   void lower(Lowering& l) const override {
     const Shape& x = l.in_shape(0);
     const int a = static_cast<int>(axis);

@@ -33,6 +33,7 @@ struct Softmax final : OpBase<Softmax> {
 
 struct SoftmaxGrad final : OpBase<SoftmaxGrad> {
   static constexpr const char* kName = "softmax_grad";
+  Arity arity() const override { return {2, 2}; }
   bool log = false;
   std::vector<Spec> infer(std::span<const Spec> in) const override { return {in[0]}; }
   void lower(Lowering& l) const override;

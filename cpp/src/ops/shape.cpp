@@ -72,6 +72,12 @@ struct Transpose final : OpBase<Transpose> {
   static constexpr const char* kName = "transpose";
   std::vector<std::int64_t> perm;
   std::vector<Spec> infer(std::span<const Spec> in) const override {
+    std::vector<std::int64_t> sorted = perm;
+    std::sort(sorted.begin(), sorted.end());
+    bool valid = static_cast<int>(perm.size()) == in[0].shape.rank();
+    for (std::size_t i = 0; valid && i < sorted.size(); ++i)
+      valid = sorted[i] == static_cast<std::int64_t>(i);
+    check<ShapeError>(valid, "transpose: not a permutation of the axes of shape ", in[0].shape);
     Shape out;
     for (std::int64_t p : perm) out.push_back(in[0].shape[static_cast<int>(p)]);
     return {{out, in[0].dtype}};
@@ -97,6 +103,10 @@ struct Slice final : OpBase<Slice> {
   std::vector<Dim> starts, sizes;
   std::vector<std::int64_t> steps;
   std::vector<Spec> infer(std::span<const Spec> in) const override {
+    const auto rank = static_cast<std::size_t>(in[0].shape.rank());
+    check<ShapeError>(starts.size() == rank && sizes.size() == rank && steps.size() == rank,
+                      "slice: expected one start, size and step for each axis of shape ",
+                      in[0].shape);
     for (int i = 0; i < in[0].shape.rank(); ++i) {
       const auto u = static_cast<std::size_t>(i);
       const Dim n = in[0].shape[i];
@@ -149,7 +159,10 @@ struct Place final : OpBase<Place> {
     return s;
   }
   std::vector<Spec> infer(std::span<const Spec> in) const override {
-    return {{Shape(whole), in[0].dtype}};
+    // The part must lie inside the whole, as a slice of it would.
+    const Spec all{Shape(whole), in[0].dtype};
+    selection(in[0].shape).infer(std::span<const Spec>(&all, 1));
+    return {all};
   }
   void lower(Lowering& l) const override {
     const Spec& out = l.out_spec(0);
@@ -182,12 +195,16 @@ void Slice::vjp(const Vjp& v) const {
 
 struct Concat final : OpBase<Concat> {
   static constexpr const char* kName = "concat";
+  Arity arity() const override { return {1, 4096}; }
   std::int64_t axis = 0;
   std::vector<Spec> infer(std::span<const Spec> in) const override {
     const int a = static_cast<int>(axis);
+    check<ShapeError>(axis >= 0 && axis < in[0].shape.rank(), "concatenate: axis ", axis,
+                      " is out of range for shape ", in[0].shape);
     Shape out = in[0].shape;
     for (std::size_t i = 1; i < in.size(); ++i) {
       const Shape& s = in[i].shape;
+      check<DTypeError>(in[i].dtype == in[0].dtype, "concatenate: dtypes differ");
       check<ShapeError>(s.rank() == out.rank(), "concatenate: all parts need the same rank, got ",
                         in[0].shape, " and ", s);
       for (int d = 0; d < out.rank(); ++d) {
@@ -258,10 +275,13 @@ struct BroadcastTo final : OpBase<BroadcastTo> {
 
 struct Gather final : OpBase<Gather> {
   static constexpr const char* kName = "gather";
+  Arity arity() const override { return {2, 2}; }
   std::int64_t axis = 0;
   std::vector<Spec> infer(std::span<const Spec> in) const override {
     check<DTypeError>(in[1].dtype == DType::kInt32 || in[1].dtype == DType::kInt64,
                       "gather: expected an int32 or int64 index, got ", lamella::name(in[1].dtype));
+    check<ShapeError>(axis >= 0 && axis < in[0].shape.rank(), "gather: axis ", axis,
+                      " is out of range for shape ", in[0].shape);
     Shape out;
     for (int i = 0; i < axis; ++i) out.push_back(in[0].shape[i]);
     for (Dim d : in[1].shape) out.push_back(d);
@@ -283,9 +303,22 @@ struct Gather final : OpBase<Gather> {
 /// Zeros of `shape` to which rows are added at `index`: the gradient of gather.
 struct ScatterAdd final : OpBase<ScatterAdd> {
   static constexpr const char* kName = "scatter_add";
+  Arity arity() const override { return {2, 2}; }
   std::vector<Dim> shape;
   std::int64_t axis = 0;
   std::vector<Spec> infer(std::span<const Spec> in) const override {
+    // The gradient of gather: what is added has the shape that gather would give.
+    const Shape to(shape);
+    check<ShapeError>(axis >= 0 && axis < to.rank(), "scatter_add: axis ", axis,
+                      " is out of range for shape ", to);
+    check<DTypeError>(in[1].dtype == DType::kInt32 || in[1].dtype == DType::kInt64,
+                      "scatter_add: expected an int32 or int64 index, got ",
+                      lamella::name(in[1].dtype));
+    Dim part = in[1].shape.numel();
+    for (int i = 0; i < to.rank(); ++i)
+      if (i != axis) part = part * to[i];
+    check<ShapeError>(part == in[0].shape.numel() || !part.known() || !in[0].shape.numel().known(),
+                      "scatter_add: shape ", in[0].shape, " does not fit ", to);
     return {{Shape(shape), in[0].dtype}};
   }
   void lower(Lowering& l) const override {
@@ -319,6 +352,7 @@ struct OneHot final : OpBase<OneHot> {
   std::vector<Spec> infer(std::span<const Spec> in) const override {
     check<DTypeError>(in[0].dtype == DType::kInt32 || in[0].dtype == DType::kInt64,
                       "one_hot: expected int32 or int64, got ", lamella::name(in[0].dtype));
+    check(classes >= 1, "one_hot: num_classes must be positive, got ", classes);
     Shape out = in[0].shape;
     out.push_back(Dim(classes));
     return {{out, to}};
@@ -337,6 +371,7 @@ struct OneHot final : OpBase<OneHot> {
 
 struct Full final : OpBase<Full> {
   static constexpr const char* kName = "full";
+  Arity arity() const override { return {0, 0}; }
   std::vector<Dim> shape;
   double value = 0;
   DType to = DType::kFloat32;
