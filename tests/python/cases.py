@@ -120,7 +120,7 @@ def conv2d_transpose(
     x: np.ndarray, w: np.ndarray, strides: tuple[int, int], padding: str
 ) -> np.ndarray:
     """Every input pixel spreads its kernel over the output; then the borders go."""
-    n, h, wd, ci = x.shape
+    n, h, wd, _ = x.shape
     kh, kw, co, _ = w.shape
     full = np.zeros(
         (
@@ -132,9 +132,11 @@ def conv2d_transpose(
     )
     for i in range(h):
         for j in range(wd):
-            full[:, i * strides[0] : i * strides[0] + kh, j * strides[1] : j * strides[1] + kw] += (
-                np.einsum("nc,hwoc->nhwo", x[:, i, j], w)
-            )
+            full[
+                :,
+                i * strides[0] : i * strides[0] + kh,
+                j * strides[1] : j * strides[1] + kw,
+            ] += np.einsum("nc,hwoc->nhwo", x[:, i, j], w)
     if padding == "valid":
         return full
     sizes = (h * strides[0], wd * strides[1])
@@ -143,7 +145,11 @@ def conv2d_transpose(
 
 
 def pool2d(
-    x: np.ndarray, size: tuple[int, int], strides: tuple[int, int], padding: str, how: str
+    x: np.ndarray,
+    size: tuple[int, int],
+    strides: tuple[int, int],
+    padding: str,
+    how: str,
 ) -> np.ndarray:
     pads = [(0, 0), (0, 0)]
     if padding == "same":
@@ -203,11 +209,36 @@ UNARY = [
     Case("sigmoid", c.sigmoid, sigmoid, [X]),
     Case("softplus", c.softplus, lambda x: np.log1p(np.exp(x)), [X]),
     Case("relu", c.relu, lambda x: np.maximum(x, 0), [apart(3, 5)]),
-    Case("leaky_relu", lambda x: c.leaky_relu(x, 0.3), lambda x: np.where(x < 0, 0.3 * x, x), [apart(3, 5)]),
-    Case("leaky_relu_negative", lambda x: c.leaky_relu(x, -0.3), lambda x: np.where(x < 0, -0.3 * x, x), [apart(3, 5)]),
-    Case("elu", lambda x: c.elu(x, 0.7), lambda x: np.where(x < 0, 0.7 * np.expm1(x), x), [apart(3, 5)]),
-    Case("selu", c.selu, lambda x: SELU_S * np.where(x < 0, SELU_A * np.expm1(x), x), [apart(3, 5)]),
-    Case("gelu", lambda x: c.gelu(x, False), lambda x: x * 0.5 * (1 + erf(x / np.sqrt(2))), [X]),
+    Case(
+        "leaky_relu",
+        lambda x: c.leaky_relu(x, 0.3),
+        lambda x: np.where(x < 0, 0.3 * x, x),
+        [apart(3, 5)],
+    ),
+    Case(
+        "leaky_relu_negative",
+        lambda x: c.leaky_relu(x, -0.3),
+        lambda x: np.where(x < 0, -0.3 * x, x),
+        [apart(3, 5)],
+    ),
+    Case(
+        "elu",
+        lambda x: c.elu(x, 0.7),
+        lambda x: np.where(x < 0, 0.7 * np.expm1(x), x),
+        [apart(3, 5)],
+    ),
+    Case(
+        "selu",
+        c.selu,
+        lambda x: SELU_S * np.where(x < 0, SELU_A * np.expm1(x), x),
+        [apart(3, 5)],
+    ),
+    Case(
+        "gelu",
+        lambda x: c.gelu(x, False),
+        lambda x: x * 0.5 * (1 + erf(x / np.sqrt(2))),
+        [X],
+    ),
     Case(
         "gelu_tanh",
         lambda x: c.gelu(x, True),
@@ -218,9 +249,20 @@ UNARY = [
     Case("softsign", c.softsign, lambda x: x / (1 + np.abs(x)), [X]),
     Case("hard_sigmoid", c.hard_sigmoid, lambda x: np.clip(x / 6 + 0.5, 0, 1), [4 * X]),
     Case("hard_silu", c.hard_silu, lambda x: x * np.clip(x / 6 + 0.5, 0, 1), [4 * X]),
-    Case("clip", lambda x: c.clip(x, -0.5, 0.6), lambda x: np.clip(x, -0.5, 0.6), [apart(3, 5)]),
+    Case(
+        "clip",
+        lambda x: c.clip(x, -0.5, 0.6),
+        lambda x: np.clip(x, -0.5, 0.6),
+        [apart(3, 5)],
+    ),
     Case("isnan", c.isnan, np.isnan, [np.array([1.0, np.nan, np.inf])], grad=False),
-    Case("isfinite", c.isfinite, np.isfinite, [np.array([1.0, np.nan, np.inf])], grad=False),
+    Case(
+        "isfinite",
+        c.isfinite,
+        np.isfinite,
+        [np.array([1.0, np.nan, np.inf])],
+        grad=False,
+    ),
 ]
 
 A, B = normal(3, 1, 5, seed=1), normal(4, 5, seed=2)
@@ -229,8 +271,12 @@ BINARY = [
     Case("sub", c.sub, np.subtract, [A, B]),
     Case("mul", c.mul, np.multiply, [A, B]),
     Case("div", c.div, np.divide, [A, positive(4, 5)]),
-    Case("maximum", c.maximum, np.maximum, [apart(3, 1, 5), 0.017 + apart(4, 5, seed=2)]),
-    Case("minimum", c.minimum, np.minimum, [apart(3, 1, 5), 0.017 + apart(4, 5, seed=2)]),
+    Case(
+        "maximum", c.maximum, np.maximum, [apart(3, 1, 5), 0.017 + apart(4, 5, seed=2)]
+    ),
+    Case(
+        "minimum", c.minimum, np.minimum, [apart(3, 1, 5), 0.017 + apart(4, 5, seed=2)]
+    ),
     # pow goes through exp and log: the error grows with the exponent.
     Case("pow", c.pow, np.power, [positive(3, 1, 5), B], rtol=1e-5),
     Case("mod", c.mod, np.mod, [apart(3, 1, 5), positive(4, 5)], rtol=1e-5),
@@ -255,31 +301,82 @@ BINARY = [
             ("logical_xor", lambda x, y: (x != 0) ^ (y != 0)),
         ]
     ],
-    Case("where", lambda x, y: c.where(B > 0, x, y), lambda x, y: np.where(B > 0, x, y), [A, normal(4, 5, seed=3)]),
+    Case(
+        "where",
+        lambda x, y: c.where(B > 0, x, y),
+        lambda x, y: np.where(B > 0, x, y),
+        [A, normal(4, 5, seed=3)],
+    ),
 ]
 
 V = normal(2, 3, 4, seed=4)
 SHAPE = [
     Case("reshape", lambda x: c.reshape(x, (4, -1)), lambda x: x.reshape(4, -1), [V]),
-    Case("transpose", lambda x: c.transpose(x, (1, 2, 0)), lambda x: x.transpose(1, 2, 0), [V]),
-    Case("concat", lambda x, y: c.concat([x, y], 1), lambda x, y: np.concatenate([x, y], 1), [V, normal(2, 5, 4)]),
-    Case("stack", lambda x, y: c.stack([x, y], -1), lambda x, y: np.stack([x, y], -1), [V, normal(2, 3, 4)]),
-    Case("slice", lambda x: c.slice(x, (0, 1, 0), (2, 3, 4), (1, 1, 2)), lambda x: x[0:2, 1:3, 0:4:2], [V]),
+    Case(
+        "transpose",
+        lambda x: c.transpose(x, (1, 2, 0)),
+        lambda x: x.transpose(1, 2, 0),
+        [V],
+    ),
+    Case(
+        "concat",
+        lambda x, y: c.concat([x, y], 1),
+        lambda x, y: np.concatenate([x, y], 1),
+        [V, normal(2, 5, 4)],
+    ),
+    Case(
+        "stack",
+        lambda x, y: c.stack([x, y], -1),
+        lambda x, y: np.stack([x, y], -1),
+        [V, normal(2, 3, 4)],
+    ),
+    Case(
+        "slice",
+        lambda x: c.slice(x, (0, 1, 0), (2, 3, 4), (1, 1, 2)),
+        lambda x: x[0:2, 1:3, 0:4:2],
+        [V],
+    ),
     Case("index", lambda x: x[1, ..., ::-1], lambda x: x[1, ..., ::-1], [V]),
     Case("index_none", lambda x: x[:, None, 1:, -1], lambda x: x[:, None, 1:, -1], [V]),
-    Case("pad", lambda x: c.pad(x, [(0, 1), (2, 0), (1, 1)], 0.5), lambda x: np.pad(x, [(0, 1), (2, 0), (1, 1)], constant_values=0.5), [V]),
-    Case("broadcast_to", lambda x: c.broadcast_to(x, (5, 3, 4)), lambda x: np.broadcast_to(x, (5, 3, 4)), [normal(3, 1)]),
-    Case("gather", lambda x: c.gather(x, [[2, 0], [2, -1]], 1), lambda x: x[:, [[2, 0], [2, -1]]], [V]),
+    Case(
+        "pad",
+        lambda x: c.pad(x, [(0, 1), (2, 0), (1, 1)], 0.5),
+        lambda x: np.pad(x, [(0, 1), (2, 0), (1, 1)], constant_values=0.5),
+        [V],
+    ),
+    Case(
+        "broadcast_to",
+        lambda x: c.broadcast_to(x, (5, 3, 4)),
+        lambda x: np.broadcast_to(x, (5, 3, 4)),
+        [normal(3, 1)],
+    ),
+    Case(
+        "gather",
+        lambda x: c.gather(x, [[2, 0], [2, -1]], 1),
+        lambda x: x[:, [[2, 0], [2, -1]]],
+        [V],
+    ),
     Case("flip", lambda x: c.flip(x, (0, 2)), lambda x: x[::-1, :, ::-1], [V]),
     Case("expand_dims", lambda x: c.expand_dims(x, 1), lambda x: x[:, None], [V]),
     Case("squeeze", c.squeeze, np.squeeze, [normal(1, 3, 1)]),
     Case("repeat", lambda x: c.repeat(x, 3, 1), lambda x: np.repeat(x, 3, 1), [V]),
     Case("tile", lambda x: c.tile(x, (2, 1, 3)), lambda x: np.tile(x, (2, 1, 3)), [V]),
-    Case("one_hot", lambda x: c.one_hot(c.cast(x, "int32"), 4, "float32"), lambda x: np.eye(4)[x.astype(int)], [np.array([0.0, 3, 1])], grad=False),
+    Case(
+        "one_hot",
+        lambda x: c.one_hot(c.cast(x, "int32"), 4, "float32"),
+        lambda x: np.eye(4)[x.astype(int)],
+        [np.array([0.0, 3, 1])],
+        grad=False,
+    ),
 ]
 
 REDUCE = [
-    Case(f"{name}_{axis}_{keep}", lambda x, op=op, axis=axis, keep=keep: op(x, axis, keep), lambda x, f=f, axis=axis, keep=keep: f(x, axis=axis, keepdims=keep), [apart(2, 3, 4)])
+    Case(
+        f"{name}_{axis}_{keep}",
+        lambda x, op=op, axis=axis, keep=keep: op(x, axis, keep),
+        lambda x, f=f, axis=axis, keep=keep: f(x, axis=axis, keepdims=keep),
+        [apart(2, 3, 4)],
+    )
     for name, op, f in [
         ("sum", c.sum, np.sum),
         ("mean", c.mean, np.mean),
@@ -287,7 +384,13 @@ REDUCE = [
         ("min", c.min, np.min),
         ("prod", c.prod, np.prod),
         ("var", c.var, np.var),
-        ("logsumexp", c.logsumexp, lambda x, axis, keepdims: np.log(np.exp(x).sum(axis=axis, keepdims=keepdims))),
+        (
+            "logsumexp",
+            c.logsumexp,
+            lambda x, axis, keepdims: np.log(
+                np.exp(x).sum(axis=axis, keepdims=keepdims)
+            ),
+        ),
     ]
     for axis in (None, 1, -1, (0, 2))
     for keep in (False, True)
@@ -298,25 +401,84 @@ REDUCE = [
     Case("all", lambda x: c.all(x > -1, 1), lambda x: (x > -1).all(1), [V], grad=False),
     Case("cumsum", lambda x: c.cumsum(x, 1), lambda x: x.cumsum(1), [V]),
     Case("cumprod", lambda x: c.cumprod(x, 1), lambda x: x.cumprod(1), [V]),
-    Case("prod_with_zero", lambda x: c.prod(x, 0), lambda x: x.prod(0), [np.array([0.0, 2.0, 3.0])]),
+    Case(
+        "prod_with_zero",
+        lambda x: c.prod(x, 0),
+        lambda x: x.prod(0),
+        [np.array([0.0, 2.0, 3.0])],
+    ),
 ]
 
 NN = [
     # A float32 dot product of k terms is off by about sqrt(k) eps of the terms' size.
-    Case("matmul", c.matmul, np.matmul, [normal(4, 7), normal(7, 5, seed=1)], rtol=1e-5),
-    Case("matmul_batched", c.matmul, np.matmul, [normal(2, 4, 7), normal(2, 7, 5, seed=1)], rtol=1e-5),
-    Case("matmul_shared_b", c.matmul, np.matmul, [normal(2, 4, 7), normal(7, 5, seed=1)], rtol=1e-5),
-    Case("matmul_shared_a", c.matmul, np.matmul, [normal(4, 7), normal(2, 7, 5, seed=1)], rtol=1e-5),
-    Case("matmul_broadcast", c.matmul, np.matmul, [normal(2, 1, 4, 7), normal(3, 7, 5, seed=1)], rtol=1e-5),
-    Case("matmul_vector", c.matmul, np.matmul, [normal(7), normal(7, 5, seed=1)], rtol=1e-5),
+    Case(
+        "matmul", c.matmul, np.matmul, [normal(4, 7), normal(7, 5, seed=1)], rtol=1e-5
+    ),
+    Case(
+        "matmul_batched",
+        c.matmul,
+        np.matmul,
+        [normal(2, 4, 7), normal(2, 7, 5, seed=1)],
+        rtol=1e-5,
+    ),
+    Case(
+        "matmul_shared_b",
+        c.matmul,
+        np.matmul,
+        [normal(2, 4, 7), normal(7, 5, seed=1)],
+        rtol=1e-5,
+    ),
+    Case(
+        "matmul_shared_a",
+        c.matmul,
+        np.matmul,
+        [normal(4, 7), normal(2, 7, 5, seed=1)],
+        rtol=1e-5,
+    ),
+    Case(
+        "matmul_broadcast",
+        c.matmul,
+        np.matmul,
+        [normal(2, 1, 4, 7), normal(3, 7, 5, seed=1)],
+        rtol=1e-5,
+    ),
+    Case(
+        "matmul_vector",
+        c.matmul,
+        np.matmul,
+        [normal(7), normal(7, 5, seed=1)],
+        rtol=1e-5,
+    ),
     Case("matmul_dot", c.matmul, np.matmul, [normal(7), normal(7, seed=1)], rtol=1e-5),
     Case("softmax", c.softmax, softmax, [V]),
     Case("softmax_axis", lambda x: c.softmax(x, 1), lambda x: softmax(x, 1), [V]),
     Case("log_softmax", c.log_softmax, lambda x: np.log(softmax(x)), [V]),
-    Case("batch_norm", lambda x, g, b: c.batch_norm(x, g, b, 1e-3)[0], batch_norm, [normal(5, 2, 3), normal(3, seed=1), normal(3, seed=2)], rtol=1e-5),
-    Case("batch_norm_mean", lambda x: c.batch_norm(x, None, None, 1e-3)[1], lambda x: x.mean(0), [normal(5, 3)]),
-    Case("batch_norm_var", lambda x: c.batch_norm(x, None, None, 1e-3)[2], lambda x: x.var(0), [normal(5, 3)]),
-    Case("layer_norm", lambda x, g, b: c.layer_norm(x, g, b, 1e-3), layer_norm, [normal(5, 2, 3), normal(3, seed=1), normal(3, seed=2)], rtol=1e-5),
+    Case(
+        "batch_norm",
+        lambda x, g, b: c.batch_norm(x, g, b, 1e-3)[0],
+        batch_norm,
+        [normal(5, 2, 3), normal(3, seed=1), normal(3, seed=2)],
+        rtol=1e-5,
+    ),
+    Case(
+        "batch_norm_mean",
+        lambda x: c.batch_norm(x, None, None, 1e-3)[1],
+        lambda x: x.mean(0),
+        [normal(5, 3)],
+    ),
+    Case(
+        "batch_norm_var",
+        lambda x: c.batch_norm(x, None, None, 1e-3)[2],
+        lambda x: x.var(0),
+        [normal(5, 3)],
+    ),
+    Case(
+        "layer_norm",
+        lambda x, g, b: c.layer_norm(x, g, b, 1e-3),
+        layer_norm,
+        [normal(5, 2, 3), normal(3, seed=1), normal(3, seed=2)],
+        rtol=1e-5,
+    ),
     *[
         Case(
             f"conv2d_s{s[0]}{s[1]}_{p}_d{d[0]}{d[1]}_g{g}_k{k[0]}{k[1]}",
@@ -333,9 +495,32 @@ NN = [
         for k in ((3, 3), (2, 1))
         if s == (1, 1) or d == (1, 1)
     ],
-    Case("conv2d_one_channel", lambda x, w: c.conv(x, w), conv2d, [normal(2, 6, 6, 1), normal(3, 3, 1, 8, seed=1)], rtol=1e-5, atol=1e-5),
-    Case("conv1d_causal", lambda x, w: c.conv(x, w, (1,), "causal", (2,)), lambda x, w: conv2d(np.pad(x, [(0, 0), (4, 0), (0, 0)])[:, None], w[None], dilation=(1, 2))[:, 0], [normal(2, 9, 3), normal(3, 3, 4, seed=1)], rtol=1e-5, atol=1e-5),
-    Case("depthwise_conv", lambda x, w: c.depthwise_conv(x, w, (1, 1), "same"), lambda x, w: conv2d(x, w.reshape(3, 3, 1, 6), padding="same", groups=3), [normal(2, 5, 4, 3), normal(3, 3, 3, 2, seed=1)], rtol=1e-5, atol=1e-5),
+    Case(
+        "conv2d_one_channel",
+        lambda x, w: c.conv(x, w),
+        conv2d,
+        [normal(2, 6, 6, 1), normal(3, 3, 1, 8, seed=1)],
+        rtol=1e-5,
+        atol=1e-5,
+    ),
+    Case(
+        "conv1d_causal",
+        lambda x, w: c.conv(x, w, (1,), "causal", (2,)),
+        lambda x, w: conv2d(
+            np.pad(x, [(0, 0), (4, 0), (0, 0)])[:, None], w[None], dilation=(1, 2)
+        )[:, 0],
+        [normal(2, 9, 3), normal(3, 3, 4, seed=1)],
+        rtol=1e-5,
+        atol=1e-5,
+    ),
+    Case(
+        "depthwise_conv",
+        lambda x, w: c.depthwise_conv(x, w, (1, 1), "same"),
+        lambda x, w: conv2d(x, w.reshape(3, 3, 1, 6), padding="same", groups=3),
+        [normal(2, 5, 4, 3), normal(3, 3, 3, 2, seed=1)],
+        rtol=1e-5,
+        atol=1e-5,
+    ),
     *[
         Case(
             f"conv2d_transpose_s{s}_{p}_k{k}",
@@ -352,7 +537,9 @@ NN = [
     *[
         Case(
             f"{how}_pool_{size}_s{s}_{p}",
-            lambda x, how=how, size=size, s=s, p=p: getattr(c, f"{how}_pool")(x, size, s, p),
+            lambda x, how=how, size=size, s=s, p=p: getattr(c, f"{how}_pool")(
+                x, size, s, p
+            ),
             lambda x, how=how, size=size, s=s, p=p: pool2d(x, size, s, p, how),
             [apart(2, 6, 5, 3)],
         )
@@ -364,14 +551,56 @@ NN = [
 
 T = np.eye(4)[[0, 2, 3]]
 LOSSES = [
-    Case("categorical_crossentropy", lambda p: c.categorical_crossentropy(T, p, False, -1), lambda p: -(T * np.log(p / p.sum(-1, keepdims=True))).sum(-1), [probabilities(3, 4) * 1.5]),
-    Case("categorical_crossentropy_logits", lambda t, z: c.categorical_crossentropy(t, z, True, -1), lambda t, z: -(t * np.log(softmax(z))).sum(-1), [probabilities(3, 4) * 2, normal(3, 4)]),
-    Case("categorical_crossentropy_of_softmax", lambda z: c.categorical_crossentropy(T, c.softmax(z), False, -1), lambda z: -(T * np.log(softmax(z))).sum(-1), [normal(3, 4)]),
-    Case("categorical_crossentropy_axis", lambda z: c.categorical_crossentropy(T.T, z, True, 0), lambda z: -(T.T * np.log(softmax(z, 0))).sum(0), [normal(4, 3)]),
-    Case("sparse_categorical_crossentropy", lambda z: c.sparse_categorical_crossentropy(np.array([0, 2, 3]), z, True, -1), lambda z: -np.log(softmax(z))[[0, 1, 2], [0, 2, 3]], [normal(3, 4)]),
-    Case("sparse_categorical_crossentropy_probabilities", lambda p: c.sparse_categorical_crossentropy(np.array([[0], [2], [3]]), p, False, -1), lambda p: -np.log((p / p.sum(-1, keepdims=True)))[[0, 1, 2], [0, 2, 3]], [probabilities(3, 4) * 1.5]),
-    Case("binary_crossentropy", lambda p: c.binary_crossentropy(T, p, False), lambda p: -(T * np.log(p) + (1 - T) * np.log(1 - p)), [probabilities(3, 4)]),
-    Case("binary_crossentropy_logits", lambda z: c.binary_crossentropy(T, z, True), lambda z: -(T * np.log(sigmoid(z)) + (1 - T) * np.log(1 - sigmoid(z))), [normal(3, 4)]),
+    Case(
+        "categorical_crossentropy",
+        lambda p: c.categorical_crossentropy(T, p, False, -1),
+        lambda p: -(T * np.log(p / p.sum(-1, keepdims=True))).sum(-1),
+        [probabilities(3, 4) * 1.5],
+    ),
+    Case(
+        "categorical_crossentropy_logits",
+        lambda t, z: c.categorical_crossentropy(t, z, True, -1),
+        lambda t, z: -(t * np.log(softmax(z))).sum(-1),
+        [probabilities(3, 4) * 2, normal(3, 4)],
+    ),
+    Case(
+        "categorical_crossentropy_of_softmax",
+        lambda z: c.categorical_crossentropy(T, c.softmax(z), False, -1),
+        lambda z: -(T * np.log(softmax(z))).sum(-1),
+        [normal(3, 4)],
+    ),
+    Case(
+        "categorical_crossentropy_axis",
+        lambda z: c.categorical_crossentropy(T.T, z, True, 0),
+        lambda z: -(T.T * np.log(softmax(z, 0))).sum(0),
+        [normal(4, 3)],
+    ),
+    Case(
+        "sparse_categorical_crossentropy",
+        lambda z: c.sparse_categorical_crossentropy(np.array([0, 2, 3]), z, True, -1),
+        lambda z: -np.log(softmax(z))[[0, 1, 2], [0, 2, 3]],
+        [normal(3, 4)],
+    ),
+    Case(
+        "sparse_categorical_crossentropy_probabilities",
+        lambda p: c.sparse_categorical_crossentropy(
+            np.array([[0], [2], [3]]), p, False, -1
+        ),
+        lambda p: -np.log(p / p.sum(-1, keepdims=True))[[0, 1, 2], [0, 2, 3]],
+        [probabilities(3, 4) * 1.5],
+    ),
+    Case(
+        "binary_crossentropy",
+        lambda p: c.binary_crossentropy(T, p, False),
+        lambda p: -(T * np.log(p) + (1 - T) * np.log(1 - p)),
+        [probabilities(3, 4)],
+    ),
+    Case(
+        "binary_crossentropy_logits",
+        lambda z: c.binary_crossentropy(T, z, True),
+        lambda z: -(T * np.log(sigmoid(z)) + (1 - T) * np.log(1 - sigmoid(z))),
+        [normal(3, 4)],
+    ),
 ]
 
 CASES = UNARY + BINARY + SHAPE + REDUCE + NN + LOSSES
