@@ -164,7 +164,7 @@ void bind_trainer(py::module_& m) {
       .def(py::init(
                [](const Graph& g, Optimizer* optimizer, const std::vector<Variable>& variables) {
                  if (optimizer != nullptr) optimizer->build(variables);
-                 return std::make_unique<Trainer>(g, optimizer);
+                 return std::make_unique<Trainer>(g, optimizer, variables);
                }),
            py::arg("graph"), py::arg("optimizer") = nullptr,
            py::arg("variables") = std::vector<Variable>{})

@@ -415,7 +415,7 @@ TEST(ModelErrors, Compile) {
   const Optimizer shared("adam");
   net.compile({.optimizer = shared, .loss = "mse"});
   expect_error<StateError>([&] { three.compile({.optimizer = shared, .loss = "mse"}); },
-                           "adam: this optimizer was built for other variables");
+                           "adam: this optimizer was built without variable");
 }
 
 TEST(ModelErrors, Use) {

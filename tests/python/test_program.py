@@ -539,3 +539,23 @@ def test_trainer_step_inside_its_own_hook_raises_instead_of_hanging() -> None:
     net.trainer.epoch([X, Y], 5, on_batch_end=again)
     assert len(texts) == 1
     assert "already" in texts[0]
+
+
+def test_trainer_frozen_variable_stays_and_the_others_move() -> None:
+    x = np.random.default_rng(0).normal(size=(8, 3)).astype(np.float32)
+    w = c.Variable(np.ones((3, 2), np.float32), "w")
+    b = c.Variable(np.zeros(2, np.float32), "b")
+    g = c.Graph()
+    with g:
+        y = g.input("x", (None, 3)) @ w.value() + b.value()
+        g.set_loss(c.mean(c.square(y - 1.0)))
+        g.output("loss", c.mean(y))
+    optimizer = c.Optimizer("adam", learning_rate=0.1)
+    c.Trainer(g, optimizer, [w, b]).step([x])
+    kernel, bias = w.numpy(), b.numpy()
+    c.Trainer(g, optimizer, [b]).step([x])
+    np.testing.assert_array_equal(w.numpy(), kernel)
+    assert not np.array_equal(b.numpy(), bias)
+    other = c.Variable(np.zeros(2, np.float32), "other")
+    with pytest.raises(RuntimeError, match="'other'"):
+        c.Trainer(g, optimizer, [other])

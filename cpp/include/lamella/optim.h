@@ -30,7 +30,8 @@ class LAMELLA_API Optimizer {
 
   const std::string& kind() const;
   const OptimizerOptions& options() const;
-  /// Creates the slots for these variables (float32 or float64, all of one dtype).
+  /// Creates the slots for these variables (float32 or float64, all of one dtype). Called again, it
+  /// accepts some of the same variables and changes nothing.
   void build(const std::vector<Variable>& variables);
   bool built() const;
   const std::vector<Variable>& variables() const;

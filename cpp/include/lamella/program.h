@@ -73,7 +73,10 @@ struct EpochOptions {
 class LAMELLA_API Trainer {
  public:
   /// `optimizer` must be built for the variables to train; null to evaluate.
-  Trainer(const Graph& graph, const Optimizer* optimizer);
+  /// `variables`: those of the optimizer's variables that are to change (the others are frozen);
+  /// empty means all.
+  Trainer(const Graph& graph, const Optimizer* optimizer,
+          const std::vector<Variable>& variables = {});
   ~Trainer();
   Trainer(const Trainer&) = delete;
   Trainer& operator=(const Trainer&) = delete;

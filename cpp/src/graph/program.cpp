@@ -94,7 +94,7 @@ class Program::Emitter final : public Lowering {
 };
 
 Program::Program(const GraphData& graph, std::span<const Shape> input_shapes,
-                 std::shared_ptr<OptimizerState> optimizer)
+                 std::shared_ptr<OptimizerState> optimizer, std::span<const Variable> trained)
     : optimizer_(std::move(optimizer)) {
   graph_ = specialize(graph, bind_inputs(graph, input_shapes));
   if (optimizer_) {
@@ -102,9 +102,10 @@ Program::Program(const GraphData& graph, std::span<const Shape> input_shapes,
     std::vector<ValueRef> wrt;
     for (const Variable& v : optimizer_->variables) {
       const auto it = graph_->variable_ids.find(v.data().get());
-      wrt.push_back(it == graph_->variable_ids.end()
-                        ? ValueRef{}
-                        : graph_->reads[static_cast<std::size_t>(it->second)]);
+      const bool wanted = it != graph_->variable_ids.end() &&
+                          std::any_of(trained.begin(), trained.end(),
+                                      [&](const Variable& t) { return same(t, v); });
+      wrt.push_back(wanted ? graph_->reads[static_cast<std::size_t>(it->second)] : ValueRef{});
     }
     gradients_ = differentiate(graph_, graph_->loss, wrt);
     optimizer_->flatten();

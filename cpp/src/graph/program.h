@@ -20,9 +20,10 @@ using Poll = std::function<bool()>;
 class Program {
  public:
   /// Compiles `graph` for inputs of these shapes. With an optimizer, gradients of the loss with
-  /// respect to the optimizer's variables are computed and an update is appended.
+  /// respect to `trained` (some of the optimizer's variables) are computed and an update is
+  /// appended.
   Program(const GraphData& graph, std::span<const Shape> input_shapes,
-          std::shared_ptr<OptimizerState> optimizer);
+          std::shared_ptr<OptimizerState> optimizer, std::span<const Variable> trained);
 
   /// Where input i is to be written before run(); null when the graph does not use it.
   void* input(std::size_t i) const;

@@ -103,13 +103,11 @@ Variable Optimizer::u_product() const { return state_->u_product; }
 void Optimizer::build(const std::vector<Variable>& variables) {
   OptimizerState& s = *state_;
   if (!s.variables.empty()) {
-    bool equal = s.variables.size() == variables.size();
-    for (std::size_t i = 0; equal && i < variables.size(); ++i)
-      equal = same(s.variables[i], variables[i]);
-    check<StateError>(
-        equal, s.kind_name,
-        ": this optimizer was built for other variables; compile the model again with a "
-        "new optimizer");
+    for (const Variable& v : variables)
+      check<StateError>(std::any_of(s.variables.begin(), s.variables.end(),
+                                    [&](const Variable& known) { return same(known, v); }),
+                        s.kind_name, ": this optimizer was built without variable '", v.name(),
+                        "'; compile the model again with a new optimizer");
     return;
   }
   for (const Variable& v : variables)

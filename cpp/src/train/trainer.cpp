@@ -119,7 +119,7 @@ struct Executor::Impl {
           return p;
         }
     }
-    return std::make_unique<Program>(*graph.data(), shapes, nullptr);
+    return std::make_unique<Program>(*graph.data(), shapes, nullptr, std::span<const Variable>{});
   }
 
   void give(const std::vector<Shape>& shapes, std::unique_ptr<Program> p) {
@@ -239,6 +239,7 @@ std::vector<Tensor> Executor::map(std::span<const RowSource> inputs, std::int64_
 struct Trainer::Impl {
   Graph graph;
   std::shared_ptr<OptimizerState> optimizer;
+  std::vector<Variable> trained;
   std::mutex mutex;  // one run at a time
   std::atomic<std::thread::id> runner{};
   struct Entry {
@@ -253,7 +254,7 @@ struct Trainer::Impl {
     for (Entry& e : programs)
       if (fits(e.shapes, inputs, rows)) return *e.program;
     std::vector<Shape> shapes = batch_shapes(inputs, rows);
-    auto p = std::make_unique<Program>(*graph.data(), shapes, optimizer);
+    auto p = std::make_unique<Program>(*graph.data(), shapes, optimizer, trained);
     if (programs.size() >= kMaxEntries) programs.pop_front();
     programs.push_back({std::move(shapes), std::move(p)});
     return *programs.back().program;
@@ -357,11 +358,14 @@ struct Trainer::Impl {
   std::vector<std::int64_t> order;
 };
 
-Trainer::Trainer(const Graph& graph, const Optimizer* optimizer) : impl_(std::make_unique<Impl>()) {
+Trainer::Trainer(const Graph& graph, const Optimizer* optimizer,
+                 const std::vector<Variable>& variables)
+    : impl_(std::make_unique<Impl>()) {
   impl_->graph = graph;
   if (optimizer == nullptr) return;
   check<StateError>(optimizer->built(), "train: the optimizer has no variables; build it first");
   impl_->optimizer = optimizer->state();
+  impl_->trained = variables.empty() ? optimizer->variables() : variables;
 }
 
 Trainer::~Trainer() = default;
