@@ -36,6 +36,8 @@ class Step:
         self.names = names
         self.outputs = outputs
         self.parts: Parts | None = None  # keeps the ids of the key from being reused
+        self.template: Template | None = None
+        self.leaves: list[np.ndarray] = []  # no rows, but the data's shapes and types
         self.order = sorted(range(len(names)), key=lambda i: names[i])
 
     def logs(self, values: Sequence[float]) -> dict[str, float]:
@@ -271,6 +273,8 @@ class Tracing(Layer):
             key = self._step_key(mode, template, leaves)  # building made variables
             step = self._trace(mode, template, leaves)
             step.parts = parts_of(self)
+            step.template = template
+            step.leaves = [np.empty((0, *a.shape[1:]), a.dtype) for a in leaves]
             while len(cache) >= _CACHE_SIZE:
                 del cache[next(iter(cache))]
             cache[key] = step
@@ -384,48 +388,19 @@ class Tracing(Layer):
 
     # -- export ----------------------------------------------------------------
 
-    def _graphs_for_export(self) -> dict[str, Any]:
-        """Return the graphs for a `.lamella` file: "predict", "train", "test"."""
-        graphs = {}
-        for mode in ("predict", "train", "test"):
-            cache = self.__dict__.get(
-                "_predict_steps" if mode == "predict" else "_steps", {}
-            )
-            for key, step in cache.items():
-                if key[0] == mode:
-                    graphs[mode] = step.graph
-        if "predict" not in graphs and self.built:
-            step = self._predict_step_for_export()
-            if step is not None:
-                graphs["predict"] = step.graph
-        return graphs
-
-    def _predict_step_for_export(self) -> Step | None:
-        """Trace the prediction without data, when the input shape is known."""
-        shapes = self._build_shape
-        if shapes is None:
-            return None
-        flat: list[np.ndarray] = []
-        dtypes: list[str] = []
-
-        def leaf(shape: Any) -> str:
-            sizes = [0, *shape[1:]]
-            if any(s is None for s in sizes):
-                raise _Unknown
-            empty = np.empty(sizes, self._symbolic_dtype())
-            dtypes.append(self._input_type(empty, len(flat)))
-            flat.append(empty)
-            return "leaf"
-
-        try:
-            structure = _map_leaves(leaf, shapes)
-        except _Unknown:
-            return None
-        return self._make_step("predict", Template(structure, dtypes=dtypes), flat)
-
-
-class _Unknown(Exception):
-    """A size of the input is not known."""
+    def _loss_graphs(self) -> dict[str, Any]:
+        """Return the traced "train" and "test" graphs, for a `.lamella` file."""
+        steps: dict[str, Step] = {}
+        for key, step in self._step_cache("train").items():
+            # A step without sample weights is what fit(x, y) needs elsewhere.
+            weighted = step.template is not None and step.template.counts[2] > 0
+            if not (weighted and key[0] in steps):
+                steps[key[0]] = step
+        if "train" in steps and "test" not in steps:
+            train = steps["train"]
+            assert train.template is not None
+            steps["test"] = self._make_step("test", train.template, train.leaves)
+        return {mode: step.graph for mode, step in steps.items()}
 
 
 def _as_tensor(value: Any) -> Any:

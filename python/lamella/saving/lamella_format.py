@@ -139,9 +139,7 @@ def _graphs(model: Any, compiled: bool) -> dict[str, Any]:
         graphs["predict"] = graph
     # constraints are applied by Python after each step, so C++ could not train on
     if compiled and not model._constraints():
-        for key, step in getattr(model, "_steps", {}).items():
-            if key[0] in ("train", "test"):
-                graphs[key[0]] = step.graph
+        graphs |= model._loss_graphs()
     return graphs
 
 
