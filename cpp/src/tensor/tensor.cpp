@@ -5,7 +5,6 @@
 #include <mutex>
 #include <new>
 
-#include "backend/kernels.h"
 #include "tensor/pool.h"
 #include "tensor/tensor_impl.h"
 

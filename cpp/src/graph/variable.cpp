@@ -1,10 +1,9 @@
+// Variables: eager snapshots, and reads and assignments of a traced Graph.
 #include <atomic>
 #include <cstring>
 #include <mutex>
 
-#include "autograd/tape.h"
 #include "graph/graph_data.h"
-#include "lamella/autograd.h"
 #include "lamella/ops.h"
 #include "tensor/tensor_impl.h"
 
