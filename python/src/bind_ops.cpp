@@ -1,5 +1,6 @@
 // Every op by name.
 #include "convert.h"
+#include "fast_call.h"
 
 namespace lamella::python {
 namespace {
@@ -59,6 +60,7 @@ void bind_elementwise(py::module_& m) {
   for (const Unary& u : kUnary) {
     auto* op = u.op;
     m.def(u.name, [op](py::object x) { return op(as_tensor(x)); }, py::arg("x"));
+    add_fast_path(m, u.name, op);
   }
   struct Binary {
     const char* name;
@@ -95,6 +97,7 @@ void bind_elementwise(py::module_& m) {
           return op(p, q);
         },
         py::arg("x"), py::arg("y"));
+    add_fast_path(m, b.name, op);
   }
   m.def(
       "gelu", [](py::object x, bool approximate) { return ops::gelu(as_tensor(x), approximate); },
@@ -292,6 +295,7 @@ void bind_nn(py::module_& m) {
   m.def(
       "matmul", [](py::object a, py::object b) { return ops::matmul(as_tensor(a), as_tensor(b)); },
       py::arg("a"), py::arg("b"));
+  add_fast_path(m, "matmul", &ops::matmul);
   m.def(
       "softmax", [](py::object x, int axis) { return ops::softmax(as_tensor(x), axis); },
       py::arg("x"), py::arg("axis") = -1);

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "convert.h"
+#include "fast_call.h"
 
 namespace lamella::python {
 namespace {
@@ -302,6 +303,7 @@ void bind_tensor(py::module_& m) {
   tensor.attr("__array_priority__") = 1000;
   tensor.attr("__array_ufunc__") = py::none();
   tensor.def("__neg__", &ops::neg).def("__abs__", &ops::abs).def("__invert__", &ops::logical_not);
+  add_fast_operators(tensor);
 
   m.def("from_numpy", &from_numpy, py::arg("a"), py::arg("copy") = py::none(),
         "A tensor over a numpy array: shared when possible (copy=None), copied (True), or an error "

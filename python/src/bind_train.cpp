@@ -123,6 +123,32 @@ void bind_optimizer(py::module_& m) {
           py::arg("gradients"), "One update from eager gradients (None: leave as it is).");
 }
 
+/// The profile of an Executor or a Trainer as a list of dicts.
+template <class Runner>
+py::list profile(Runner& runner, py::object arrays, int repeats) {
+  Sources s(arrays);
+  std::vector<ProfileLine> lines;
+  {
+    py::gil_scoped_release release;
+    lines = runner.profile(s.rows, repeats);
+  }
+  py::list out;
+  for (const ProfileLine& l : lines) {
+    py::list shapes;
+    for (const Spec& spec : l.outputs) shapes.append(shape_tuple(spec.shape));
+    py::dict d;
+    d["op"] = l.op;
+    d["scope"] = l.scope;
+    d["shapes"] = shapes;
+    d["dtype"] = l.outputs.empty() ? "" : std::string(name(l.outputs[0].dtype));
+    d["seconds"] = l.seconds;
+    d["flops"] = l.flops;
+    d["bytes"] = l.bytes;
+    out.append(d);
+  }
+  return out;
+}
+
 void bind_executor(py::module_& m) {
   py::class_<Executor>(m, "Executor", "Runs a Graph on arrays. Safe to use from many threads.")
       .def(py::init<const Graph&>(), py::arg("graph"))
@@ -156,7 +182,14 @@ void bind_executor(py::module_& m) {
             return take_all(std::move(out));
           },
           py::arg("arrays"), py::arg("batch_size"), py::arg("progress") = py::none(),
-          "All rows in batches; outputs are concatenated.");
+          "All rows in batches; outputs are concatenated.")
+      .def(
+          "profile",
+          [](Executor& e, py::object arrays, int repeats) {
+            return profile(e, arrays, repeats);
+          },
+          py::arg("arrays"), py::arg("repeats") = 10,
+          "Time, FLOPs and bytes of every kernel call of one batch.");
 }
 
 void bind_trainer(py::module_& m) {
@@ -235,29 +268,32 @@ void bind_trainer(py::module_& m) {
       .def(
           "profile",
           [](Trainer& t, py::object arrays, int repeats) {
-            Sources s(arrays);
-            std::vector<Trainer::ProfileLine> lines;
-            {
-              py::gil_scoped_release release;
-              lines = t.profile(s.rows, repeats);
-            }
-            py::list out;
-            for (const auto& l : lines) {
-              py::list shapes;
-              for (const Spec& spec : l.outputs) shapes.append(shape_tuple(spec.shape));
-              py::dict d;
-              d["op"] = l.op;
-              d["scope"] = l.scope;
-              d["shapes"] = shapes;
-              d["seconds"] = l.seconds;
-              d["flops"] = l.flops;
-              d["bytes"] = l.bytes;
-              out.append(d);
-            }
-            return out;
+            return profile(t, arrays, repeats);
           },
           py::arg("arrays"), py::arg("repeats") = 10,
-          "Time, FLOPs and bytes of every kernel call of a step. The step is really taken.");
+          "Time, FLOPs and bytes of every kernel call of a step. The steps are really taken.");
+}
+
+void bind_peaks(py::module_& m) {
+  m.def(
+      "measure_peaks",
+      [] {
+        MachinePeaks peaks;
+        {
+          py::gil_scoped_release release;
+          peaks = measure_peaks();
+        }
+        py::list levels;
+        for (const auto& l : peaks.levels) levels.append(py::make_tuple(l.bytes, l.bandwidth));
+        py::dict d;
+        d["threads"] = peaks.threads;
+        d["flops32"] = peaks.flops32;
+        d["flops64"] = peaks.flops64;
+        d["levels"] = levels;
+        return d;
+      },
+      "What this machine reaches: multiply-adds per second, and bytes per second of a copy within "
+      "so many bytes of memory.");
 }
 
 }  // namespace
@@ -266,6 +302,7 @@ void bind_train(py::module_& m) {
   bind_optimizer(m);
   bind_executor(m);
   bind_trainer(m);
+  bind_peaks(m);
   m.def("shuffled_order", &shuffled_order, py::arg("n"), py::arg("seed"), py::arg("epoch"),
         "The order in which a shuffled epoch visits the rows.");
 }

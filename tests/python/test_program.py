@@ -522,7 +522,10 @@ def test_profile_names_calls_with_flops_bytes_and_scopes() -> None:
     assert products[0]["shapes"] == [(23, 2)]
     assert products[0]["bytes"] == 4 * (23 * 4 + 4 * 2 + 23 * 2)
     assert all(k["seconds"] >= 0 for k in lines)
-    assert lines[-1]["op"] == "update"
+    assert lines[0]["op"] == "feed"
+    assert lines[0]["bytes"] == 2 * 4 * 23 * 4
+    updates = [k for k in lines if k["op"] == "sgd" and k["bytes"]]
+    assert [k["bytes"] for k in updates] == [3 * 4 * w.numpy().size]
 
 
 def test_trainer_step_inside_its_own_hook_raises_instead_of_hanging() -> None:

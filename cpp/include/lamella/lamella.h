@@ -9,6 +9,7 @@
 #include "lamella/nn.h"
 #include "lamella/ops.h"
 #include "lamella/optim.h"
+#include "lamella/profile.h"
 #include "lamella/program.h"
 #include "lamella/runtime.h"
 #include "lamella/shape.h"

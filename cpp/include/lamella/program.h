@@ -10,6 +10,7 @@
 
 #include "lamella/graph.h"
 #include "lamella/optim.h"
+#include "lamella/profile.h"
 
 namespace lamella {
 
@@ -47,6 +48,9 @@ class LAMELLA_API Executor {
                           const PollFn& poll = {},
                           const std::function<void(std::int64_t)>& progress = {});
   const Graph& graph() const;
+
+  /// Feeds all rows of the sources `repeats` times and runs the graph; one line per kernel call.
+  std::vector<ProfileLine> profile(std::span<const RowSource> inputs, int repeats);
 
  private:
   struct Impl;
@@ -90,12 +94,7 @@ class LAMELLA_API Trainer {
                           EpochOptions options, std::span<const Variable> reset);
   const Graph& graph() const;
 
-  /// One line per kernel call of a step on these inputs; see Profile.
-  struct ProfileLine {
-    std::string op, scope;
-    std::vector<Spec> outputs;
-    double seconds, flops, bytes;
-  };
+  /// Takes `repeats` steps on these inputs; one line per kernel call. The variables do change.
   std::vector<ProfileLine> profile(std::span<const RowSource> inputs, int repeats);
 
  private:

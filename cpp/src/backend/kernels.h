@@ -25,7 +25,7 @@
 
 namespace lamella::kernels {
 
-inline constexpr std::uint32_t kAbiVersion = 1;
+inline constexpr std::uint32_t kAbiVersion = 2;
 inline constexpr int kMaxRank = 8;
 inline constexpr int kMaxFused = 24;       // instructions of one fused chain
 inline constexpr int kMaxFusedInputs = 8;  // tensors that one fused chain reads
@@ -581,6 +581,18 @@ struct ClipScaleArgs {
   double* scale;
 };
 
+// ---------------------------------------------------------------- measuring the machine
+
+/// For each of `pieces`, shared among threads: copies n elements from x + piece * n to y + piece * n,
+/// `repeats` times; or, where x is null, does about `repeats` floating-point operations in registers
+/// and writes one result to y + piece * n. float32, float64.
+struct ProbeArgs {
+  DType dtype;
+  const void* x;
+  void* y;
+  std::int64_t n, pieces, repeats;
+};
+
 // ---------------------------------------------------------------- the table
 
 struct KernelTable {
@@ -588,6 +600,11 @@ struct KernelTable {
   const char* isa;       // "x86-64-v3", "native", ...
   const char* compiler;  // how it was built
   int vector_bytes;
+
+  /// Calls body(context, i) for i in 0 .. count-1 on up to `threads` threads of the kernels' pool;
+  /// kernels that are called inside run on one thread each. body must not throw.
+  void (*parallel)(int threads, std::int64_t count, void (*body)(void* context, std::int64_t i),
+                   void* context);
 
   Kernel<UnaryArgs> unary;
   Kernel<BinaryArgs> binary;
@@ -634,6 +651,8 @@ struct KernelTable {
 
   Kernel<OptimizerArgs> optimizer;
   Kernel<ClipScaleArgs> clip_scale;
+
+  Kernel<ProbeArgs> probe;
 };
 
 /// Implemented in registry.cpp: the table chosen for this machine (loads the plug-in on first use).

@@ -10,6 +10,10 @@
 
 namespace lamella {
 
+/// Whether each row of the outputs depends on the same row of the inputs alone: then any number of
+/// rows may be computed at a time.
+bool row_wise(const GraphData& graph);
+
 /// A copy with every unknown size bound to a number. Checks that the operands still fit.
 GraphPtr specialize(const GraphData& graph, std::span<const std::int64_t> bindings);
 

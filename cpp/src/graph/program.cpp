@@ -20,6 +20,19 @@ std::size_t aligned(std::size_t bytes) { return (bytes + kAlign - 1) / kAlign * 
 std::size_t bytes_of(const Spec& s) {
   return static_cast<std::size_t>(s.shape.size()) * size_of(s.dtype);
 }
+/// A kernel call of an optimizer, for profiles.
+ProfileLine describe_update(const OptimizerState& o, const kernels::KernelTable& table,
+                            void (*fn)(const void*, const kernels::Exec&), const void* args) {
+  ProfileLine line{o.kind_name, "", {}, 0, 0, 0};
+  if (fn != table.optimizer.fn) return line;  // clipping, counting
+  const auto& a = *static_cast<const kernels::OptimizerArgs*>(args);
+  const auto n = static_cast<double>(a.n);
+  const auto slots = 3 - static_cast<double>(std::count(a.slot, a.slot + 3, nullptr));
+  line.outputs.push_back({{Dim(a.n)}, a.dtype});
+  line.flops = (2 + 5 * slots) * n;  // about
+  line.bytes = (3 + 2 * slots) * n * static_cast<double>(size_of(a.dtype));
+  return line;
+}
 bool computes(const Node& n) { return n.op->kind() == OpKind::kCompute; }
 void check_fault(int fault) {
   check<Error>(
@@ -330,12 +343,15 @@ void Program::emit() {
     node.op->lower(emitter);
   }
   update_begin_ = steps_.size();
+  updates_.clear();
   const auto& table = kernels::table();
   for (const auto& a : g.assigns) {
     const auto& data = g.variables[static_cast<std::size_t>(a.variable)].data();
     const kernels::UnaryArgs args{kernels::UnaryOp::kCopy, data->spec.dtype, address(a.value),
                                   data->raw(), data->spec.shape.size()};
     record(table.unary.fn, &args, sizeof args, -1, false);
+    updates_.push_back({"assign", data->name, {data->spec}, 0, 0,
+                        2 * static_cast<double>(data->nbytes())});
     written_.push_back(data);
   }
   if (optimizer_) {
@@ -346,6 +362,7 @@ void Program::emit() {
     optimizer_->lower(table, grads, lr, static_cast<std::byte*>(arena_->data) + update_scratch_,
                       [&](auto fn, const void* args, std::size_t size, std::size_t) {
                         record(fn, args, size, -1, false);
+                        updates_.push_back(describe_update(*optimizer_, table, fn, args));
                       });
     auto add = [&](const Variable& v) {
       if (v.defined()) written_.push_back(v.data());
@@ -400,22 +417,57 @@ Program::Writing::~Writing() {
   for (const auto& data : written_) --data->busy;
 }
 
-std::vector<Program::Timing> Program::profile(int repeats) {
+std::vector<ProfileLine> Program::profile(int repeats, const std::function<void()>& feed) {
   using Clock = std::chrono::steady_clock;
   if (generation_ != detail::layout_generation()) emit();
-  std::vector<Timing> out;
-  for (const Step& s : steps_) out.push_back({s.node, 1e30});
+  const GraphData& g = *graph_;
+  std::vector<ProfileLine> lines(1);
+  lines[0].op = "feed";
+  for (std::size_t i = 0; i < g.inputs.size(); ++i) {
+    if (input(i) == nullptr) continue;
+    lines[0].outputs.push_back(g.inputs[i].spec);
+    lines[0].bytes += 2 * static_cast<double>(bytes_of(g.inputs[i].spec));
+  }
+  for (std::size_t i = 0; i < update_begin_; ++i) {
+    const Node& node = g.nodes[static_cast<std::size_t>(steps_[i].node)];
+    const bool again = i > 0 && steps_[i - 1].node == steps_[i].node;
+    ProfileLine line{node.op->name(), node.scope, node.outputs, 0, 0, 0};
+    if (!again) {  // an op of several calls counts once
+      std::vector<Spec> in;
+      for (ValueRef v : node.inputs) in.push_back(g.spec(v));
+      line.flops = node.op->flops(in, node.outputs);
+      line.bytes = node.op->bytes(in, node.outputs);
+    }
+    lines.push_back(std::move(line));
+  }
+  lines.insert(lines.end(), updates_.begin(), updates_.end());
+
+  std::vector<std::vector<double>> times(lines.size());
   int fault = 0;
   const kernels::Exec exec{num_threads(), &fault};
-  for (int r = 0; r < repeats; ++r)
+  for (int r = 0; r < std::max(repeats, 1); ++r) {
+    auto begin = Clock::now();
+    const auto lap = [&](std::size_t line) {
+      const auto now = Clock::now();
+      times[line].push_back(std::chrono::duration<double>(now - begin).count());
+      begin = Clock::now();
+    };
+    feed();
+    lap(0);
     for (std::size_t i = 0; i < steps_.size(); ++i) {
       if (i == update_begin_) check_fault(fault);
-      const auto begin = Clock::now();
       steps_[i].fn(args_.data() + steps_[i].args, exec);
-      const std::chrono::duration<double> t = Clock::now() - begin;
-      out[i].seconds = std::min(out[i].seconds, t.count());
+      lap(1 + i);
     }
-  return out;
+    check_fault(fault);
+  }
+  for (std::size_t i = 0; i < lines.size(); ++i) {
+    auto& t = times[i];
+    const auto middle = t.begin() + static_cast<std::ptrdiff_t>(t.size() / 2);
+    std::nth_element(t.begin(), middle, t.end());
+    lines[i].seconds = *middle;
+  }
+  return lines;
 }
 
 }  // namespace lamella

@@ -10,6 +10,7 @@
 
 #include "graph/graph_data.h"
 #include "graph/passes.h"
+#include "lamella/profile.h"
 #include "optim/optimizer_impl.h"
 
 namespace lamella {
@@ -53,12 +54,9 @@ class Program {
     const std::vector<std::shared_ptr<detail::VariableData>>& written_;
   };
 
-  /// Seconds of one call, best of `repeats` runs; node -1 is the update. Variables do change.
-  struct Timing {
-    int node;
-    double seconds;
-  };
-  std::vector<Timing> profile(int repeats);
+  /// One line per kernel call, medians of `repeats` runs; the first line is `feed`, which is called
+  /// before each run. Variables do change.
+  std::vector<ProfileLine> profile(int repeats, const std::function<void()>& feed);
 
  private:
   struct Place {
@@ -98,6 +96,7 @@ class Program {
 
   std::vector<Step> steps_;
   std::size_t update_begin_ = 0;  // steps from here on change variables
+  std::vector<ProfileLine> updates_;  // what those are
   std::vector<std::byte> args_;
   std::vector<std::shared_ptr<detail::Storage>> homes_;  // keeps bound variables' memory alive
   std::uint64_t generation_ = 0;

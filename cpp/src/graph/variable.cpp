@@ -21,7 +21,7 @@ void Storage::own() {
   auto copy = allocate(bytes);
   std::memcpy(copy->data, data, bytes);
   data = copy->data;
-  owner = copy->owner;
+  owner = std::move(copy);
   writable = true;
   borrowed = false;
 }

@@ -95,7 +95,28 @@ std::vector<Tensor> record(const GraphPtr& graph, const OpPtr& op, std::span<con
 
 }  // namespace
 
+bool Rows::broadcast() const {
+  const int rank = out[0].shape.rank();
+  for (std::size_t k = 0; k < in.size(); ++k) {
+    const Shape& s = in[k].shape;
+    if (cut[k] ? s.rank() != rank : s.rank() == rank && !(s[0] == Dim(1))) return false;
+  }
+  return true;
+}
+
+bool Rows::only_first() const {
+  return cut[0] && std::none_of(cut.begin() + 1, cut.end(), [](bool c) { return c; });
+}
+
 void Op::vjp(const Vjp&) const { throw Error(detail::format(name(), ": this op has no gradient")); }
+
+double Op::bytes(std::span<const Spec> in, std::span<const Spec> out) const {
+  double total = 0;
+  for (const auto specs : {in, out})
+    for (const Spec& s : specs)
+      total += static_cast<double>(s.shape.size()) * static_cast<double>(size_of(s.dtype));
+  return total;
+}
 
 double Op::flops(std::span<const Spec>, std::span<const Spec> out) const {
   double n = 0;

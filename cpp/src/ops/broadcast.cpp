@@ -8,6 +8,11 @@ int merge_broadcast(const Shape& out, std::span<const Shape* const> operands, st
                     std::span<std::int64_t* const> strides) {
   const int rank = out.rank();
   const std::size_t n = operands.size();
+  if (std::all_of(operands.begin(), operands.end(), [&](const Shape* s) { return *s == out; })) {
+    shape[0] = out.size();
+    for (std::int64_t* s : strides) s[0] = 1;
+    return 1;
+  }
   std::int64_t full[8][kMaxRank] = {};  // operand, axis
   for (std::size_t o = 0; o < n; ++o) {
     const Shape& s = *operands[o];

@@ -331,6 +331,7 @@ struct Pool final : OpBase<Pool> {
     l.call(l.k.pool,
            {l.in_spec(0).dtype, attrs.average, attrs.geometry(l.in_shape(0)), l.in(0), l.out(0)});
   }
+  bool row_wise(const Rows&) const override { return true; }
   void visit(AttrVisitor& v) override { attrs.visit(v); }
   void vjp(const Vjp& v) const override;
 };

@@ -35,6 +35,7 @@ struct Conv final : OpBase<Conv> {
   void vjp(const Vjp& v) const override;
   void visit(AttrVisitor& v) override;
   double flops(std::span<const Spec> in, std::span<const Spec> out) const override;
+  bool row_wise(const Rows& r) const override { return r.only_first(); }
 };
 
 /// dx of shape `x_shape` from dy, w[, bias]; also the forward of the transposed convolution.
@@ -51,6 +52,7 @@ struct ConvBackwardData final : OpBase<ConvBackwardData> {
   void vjp(const Vjp& v) const override;
   void visit(AttrVisitor& v) override;
   double flops(std::span<const Spec> in, std::span<const Spec> out) const override;
+  bool row_wise(const Rows& r) const override { return r.only_first(); }
 };
 
 /// dw of shape `w_shape` from x, dy.

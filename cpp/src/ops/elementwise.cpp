@@ -404,6 +404,7 @@ struct Select final : OpBase<Select> {
     args.rank = merge_broadcast(l.out_shape(0), operands, args.shape, strides);
     l.call(l.k.select, args);
   }
+  bool row_wise(const Rows& r) const override { return r.broadcast(); }
   void vjp(const Vjp& v) const override {
     const Tensor zero = Tensor::scalar(0, v.grad[0].dtype());
     if (v.needs[1])
@@ -421,6 +422,7 @@ struct Cast final : OpBase<Cast> {
     l.call(l.k.cast, {l.in_spec(0).dtype, to, l.in(0), l.out(0), l.out_shape(0).size()});
   }
   void visit(AttrVisitor& v) override { v.dtype("to", to); }
+  bool row_wise(const Rows&) const override { return true; }
   void vjp(const Vjp& v) const override {
     if (is_floating(v.in[0].dtype()) && is_floating(to))
       v.result[0] = ops::cast(v.grad[0], v.in[0].dtype());
@@ -434,6 +436,7 @@ struct StopGradient final : OpBase<StopGradient> {
   std::vector<Spec> infer(std::span<const Spec> in) const override { return {in[0]}; }
   void lower(Lowering&) const override {}
   void vjp(const Vjp&) const override {}
+  bool row_wise(const Rows&) const override { return true; }
 };
 
 const RegisterOp<UnaryElementwise> register_unary;

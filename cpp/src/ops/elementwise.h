@@ -21,6 +21,7 @@ struct UnaryElementwise final : OpBase<UnaryElementwise> {
   void vjp(const Vjp& v) const override;
   void visit(AttrVisitor& v) override;
   bool may_overwrite(int input) const override;
+  bool row_wise(const Rows&) const override { return true; }
 };
 
 struct BinaryElementwise final : OpBase<BinaryElementwise> {
@@ -37,6 +38,7 @@ struct BinaryElementwise final : OpBase<BinaryElementwise> {
   void vjp(const Vjp& v) const override;
   void visit(AttrVisitor& v) override;
   bool may_overwrite(int input) const override;
+  bool row_wise(const Rows& r) const override { return r.broadcast(); }
 };
 
 }  // namespace lamella

@@ -60,6 +60,12 @@ std::vector<Spec> Matmul::infer(std::span<const Spec> in) const {
   return {{out, in[0].dtype}};
 }
 
+bool Matmul::row_wise(const Rows& r) const {
+  const int ra = r.in[0].shape.rank(), rb = r.in[1].shape.rank();
+  if (r.only_first()) return rb == 2 && (ra > 2 || !ta);
+  return ra == rb && ra > 2 && r.cut[0] && r.cut[1] && (r.in.size() == 2 || !r.cut[2]);
+}
+
 void Matmul::lower(Lowering& l) const {
   const Geometry g = geometry(l.in_shape(0), l.in_shape(1), ta, tb);
   kernels::MatmulArgs args{};

@@ -22,6 +22,7 @@ struct Matmul final : OpBase<Matmul> {
   void vjp(const Vjp& v) const override;
   void visit(AttrVisitor& v) override;
   double flops(std::span<const Spec> in, std::span<const Spec> out) const override;
+  bool row_wise(const Rows& r) const override;
 };
 
 }  // namespace lamella

@@ -136,6 +136,9 @@ struct LayerNorm final : OpBase<LayerNorm> {
                             center ? l.in(scale ? 2 : 1) : nullptr, l.out(0), l.out(1), l.out(2),
                             rows, c, epsilon});
   }
+  bool row_wise(const Rows& r) const override {
+    return r.only_first() && r.in[0].shape.rank() >= 2;
+  }
   void visit(AttrVisitor& v) override {
     v.attr("scale", scale);
     v.attr("center", center);

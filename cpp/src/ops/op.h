@@ -75,6 +75,18 @@ struct Vjp {
   std::span<Tensor> result;      // to fill; undefined means zero
 };
 
+/// The operands of a node, and which inputs are cut into rows along axis 0.
+struct Rows {
+  std::span<const Spec> in, out;
+  std::span<const bool> cut;
+
+  /// Under numpy's broadcasting, axis 0 of every cut input is axis 0 of the output, and the others
+  /// are the same for all rows.
+  bool broadcast() const;
+  /// Input 0 is cut and the others are not.
+  bool only_first() const;
+};
+
 enum class OpKind : std::uint8_t { kCompute, kInput, kConstant, kVariable, kView };
 
 class Op {
@@ -97,6 +109,11 @@ class Op {
   virtual bool may_overwrite(int) const { return false; }
   /// Floating-point operations, for profiles.
   virtual double flops(std::span<const Spec> in, std::span<const Spec> out) const;
+  /// Bytes that must be read and written, for profiles.
+  virtual double bytes(std::span<const Spec> in, std::span<const Spec> out) const;
+  /// Whether row i (along axis 0) of every output depends on row i alone of the inputs that are cut
+  /// into rows; every row may use all of the others. A Program may then run on a few rows at a time.
+  virtual bool row_wise(const Rows&) const { return false; }
   /// Reads a random key or has another reason not to be merged with its twin.
   virtual bool pure() const { return true; }
 };

@@ -198,6 +198,7 @@ struct Scan final : OpBase<Scan> {
     l.call(l.k.scan, {op, l.in_spec(0).dtype, l.in(0), l.out(0), product(x, 0, a), x[a].value(),
                       product(x, a + 1, x.rank())});
   }
+  bool row_wise(const Rows&) const override { return axis != 0; }
   void visit(AttrVisitor& v) override {
     v.choice_of("op", op, kOps);
     v.attr("axis", axis);

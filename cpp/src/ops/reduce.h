@@ -15,6 +15,7 @@ struct Reduce final : OpBase<Reduce> {
   void lower(Lowering& l) const override;
   void vjp(const Vjp& v) const override;
   void visit(AttrVisitor& v) override;
+  bool row_wise(const Rows&) const override { return !axes.empty() && axes[0] != 0; }
 };
 
 /// For each element, the product of the other elements along `axes`.
@@ -29,6 +30,7 @@ struct Softmax final : OpBase<Softmax> {
   void vjp(const Vjp& v) const override;
   void visit(AttrVisitor& v) override { v.attr("log", log); }
   bool may_overwrite(int) const override { return true; }
+  bool row_wise(const Rows& r) const override { return r.in[0].shape.rank() >= 2; }
 };
 
 struct SoftmaxGrad final : OpBase<SoftmaxGrad> {

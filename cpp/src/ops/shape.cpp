@@ -65,6 +65,7 @@ struct Reshape final : OpBase<Reshape> {
   }
   void lower(Lowering&) const override {}
   void visit(AttrVisitor& v) override { v.attr("shape", shape); }
+  bool row_wise(const Rows&) const override { return true; }  // axis 0 is kept
   void vjp(const Vjp& v) const override { v.result[0] = ops::reshape(v.grad[0], v.in[0].shape()); }
 };
 
@@ -90,6 +91,7 @@ struct Transpose final : OpBase<Transpose> {
                  strides_of(l.out_shape(0)));
   }
   void visit(AttrVisitor& v) override { v.attr("perm", perm); }
+  bool row_wise(const Rows&) const override { return perm[0] == 0; }
   void vjp(const Vjp& v) const override {
     std::vector<int> inverse(perm.size());
     for (std::size_t i = 0; i < perm.size(); ++i)
@@ -117,6 +119,9 @@ struct Slice final : OpBase<Slice> {
                         first, " to ", last, " of axis ", i, " are outside shape ", in[0].shape);
     }
     return {{Shape(sizes), in[0].dtype}};
+  }
+  bool row_wise(const Rows& r) const override {
+    return starts[0] == Dim(0) && steps[0] == 1 && sizes[0] == r.in[0].shape[0];
   }
   /// Strides and offset of the selected elements inside the whole.
   std::int64_t locate(const Shape& whole, std::vector<std::int64_t>& strides) const {
@@ -164,6 +169,9 @@ struct Place final : OpBase<Place> {
     selection(in[0].shape).infer(std::span<const Spec>(&all, 1));
     return {all};
   }
+  bool row_wise(const Rows& r) const override {
+    return starts[0] == Dim(0) && steps[0] == 1 && whole[0] == r.in[0].shape[0];
+  }
   void lower(Lowering& l) const override {
     const Spec& out = l.out_spec(0);
     l.call(l.k.fill, {out.dtype, l.out(0), out.shape.size(), value});
@@ -197,6 +205,9 @@ struct Concat final : OpBase<Concat> {
   static constexpr const char* kName = "concat";
   Arity arity() const override { return {1, 4096}; }
   std::int64_t axis = 0;
+  bool row_wise(const Rows& r) const override {
+    return axis != 0 && std::all_of(r.cut.begin(), r.cut.end(), [](bool cut) { return cut; });
+  }
   std::vector<Spec> infer(std::span<const Spec> in) const override {
     const int a = static_cast<int>(axis);
     check<ShapeError>(axis >= 0 && axis < in[0].shape.rank(), "concatenate: axis ", axis,
@@ -249,6 +260,7 @@ struct Concat final : OpBase<Concat> {
 struct BroadcastTo final : OpBase<BroadcastTo> {
   static constexpr const char* kName = "broadcast_to";
   std::vector<Dim> shape;
+  bool row_wise(const Rows& r) const override { return r.broadcast(); }
   std::vector<Spec> infer(std::span<const Spec> in) const override {
     const Shape to(shape);
     check<ShapeError>(broadcast("broadcast_to", in[0].shape, to).rank() == to.rank(),
@@ -277,6 +289,12 @@ struct Gather final : OpBase<Gather> {
   static constexpr const char* kName = "gather";
   Arity arity() const override { return {2, 2}; }
   std::int64_t axis = 0;
+  double bytes(std::span<const Spec> in, std::span<const Spec> out) const override {
+    return Op::bytes(in.subspan(1), out) + Op::bytes({}, out);  // the rows that are read
+  }
+  bool row_wise(const Rows& r) const override {
+    return axis == 0 ? !r.cut[0] : r.only_first();
+  }
   std::vector<Spec> infer(std::span<const Spec> in) const override {
     check<DTypeError>(in[1].dtype == DType::kInt32 || in[1].dtype == DType::kInt64,
                       "gather: expected an int32 or int64 index, got ", lamella::name(in[1].dtype));
@@ -349,6 +367,7 @@ struct OneHot final : OpBase<OneHot> {
   std::int64_t classes = 0;
   DType to = DType::kFloat32;
   bool strict = false;
+  bool row_wise(const Rows&) const override { return true; }
   std::vector<Spec> infer(std::span<const Spec> in) const override {
     check<DTypeError>(in[0].dtype == DType::kInt32 || in[0].dtype == DType::kInt64,
                       "one_hot: expected int32 or int64, got ", lamella::name(in[0].dtype));
@@ -375,6 +394,7 @@ struct Full final : OpBase<Full> {
   std::vector<Dim> shape;
   double value = 0;
   DType to = DType::kFloat32;
+  bool row_wise(const Rows&) const override { return true; }
   std::vector<Spec> infer(std::span<const Spec>) const override { return {{Shape(shape), to}}; }
   void lower(Lowering& l) const override {
     l.call(l.k.fill, {to, l.out(0), l.out_shape(0).size(), value});

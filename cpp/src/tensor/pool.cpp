@@ -96,12 +96,12 @@ void give(void* block, std::size_t rounded) {
 
 }  // namespace
 
-std::shared_ptr<void> pool_allocate(std::size_t bytes, void** data) {
+void* pool_take(std::size_t bytes) {
   allocations.fetch_add(1, std::memory_order_relaxed);
-  const std::size_t rounded = round_up(bytes);
-  *data = take(rounded);
-  return std::shared_ptr<void>(*data, [rounded](void* block) { give(block, rounded); });
+  return take(round_up(bytes));
 }
+
+void pool_give(void* block, std::size_t bytes) { give(block, round_up(bytes)); }
 
 std::size_t pool_allocations() { return allocations.load(std::memory_order_relaxed); }
 

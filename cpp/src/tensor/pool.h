@@ -7,8 +7,10 @@
 
 namespace lamella::detail {
 
-/// A 64-byte aligned block of at least `bytes`; the owner gives it back to the pool.
-std::shared_ptr<void> pool_allocate(std::size_t bytes, void** data);
+/// A 64-byte aligned block of at least `bytes`.
+void* pool_take(std::size_t bytes);
+/// Gives back a block that was taken with the same `bytes`.
+void pool_give(void* block, std::size_t bytes);
 
 /// Blocks handed out so far, for the test that a training step allocates nothing.
 std::size_t pool_allocations();

@@ -30,9 +30,14 @@ namespace detail {
 
 std::shared_ptr<Storage> allocate(std::size_t bytes) {
   auto s = std::make_shared<Storage>();
-  s->owner = pool_allocate(bytes, &s->data);
+  s->data = pool_take(bytes);
   s->bytes = bytes;
+  s->pooled = true;
   return s;
+}
+
+Storage::~Storage() {
+  if (pooled) pool_give(data, bytes);
 }
 
 Tensor make_tensor(std::shared_ptr<Storage> storage, std::size_t offset, const Shape& shape,

@@ -15,11 +15,17 @@ struct TapeNode;
 
 namespace lamella::detail {
 
-/// A block of memory. `owner` frees it (a pool block, foreign memory, or nothing when borrowed).
+/// A block of memory: from the pool, to which it goes back, or kept alive by `owner`.
 struct Storage {
+  Storage() = default;
+  ~Storage();
+  Storage(const Storage&) = delete;
+  Storage& operator=(const Storage&) = delete;
+
   void* data = nullptr;
   std::size_t bytes = 0;
   bool writable = true;
+  bool pooled = false;
   bool borrowed = false;  // a variable's elements, which the variable may move or change later
   std::shared_ptr<void> owner;
 

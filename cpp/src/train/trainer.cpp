@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 #include <deque>
+#include <exception>
 #include <mutex>
 #include <numeric>
 #include <thread>
@@ -17,6 +18,7 @@ namespace lamella {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+constexpr auto kPollInterval = std::chrono::milliseconds(20);
 
 std::vector<Shape> batch_shapes(std::span<const RowSource> inputs, std::int64_t rows) {
   std::vector<Shape> shapes;
@@ -63,6 +65,14 @@ void feed(Program& p, std::span<const RowSource> inputs, const std::int64_t* ind
                            s.row_shape.size(), s.row_stride},
                           exec);
   }
+}
+
+/// Rows first, first + 1, ... through an inference program.
+void compute(Program& p, std::span<const RowSource> inputs, std::int64_t first, std::int64_t n,
+             const Poll* poll) {
+  feed(p, inputs, nullptr, first, n);
+  const Program::Writing writing(p);
+  p.run(poll);
 }
 
 }  // namespace
@@ -146,7 +156,117 @@ struct Executor::Impl {
     Lease& operator=(const Lease&) = delete;
   };
 
+  /// Outputs for all rows, filled piece by piece.
+  struct Results {
+    std::vector<Tensor> tensors;
+    std::vector<char*> data;
+    std::vector<std::size_t> row_bytes;
+
+    void allocate(const Program& p, std::int64_t size, std::int64_t rows) {
+      for (std::size_t i = 0; i < p.output_count(); ++i) {
+        Shape shape = p.output_spec(i).shape;
+        check<ShapeError>(shape.rank() >= 1 && shape[0] == Dim(size), "predict: output '",
+                          p.graph().outputs[i].name, "' of shape ", shape,
+                          " does not have one row for each input row; use predict_on_batch");
+        const DType dtype = p.output_spec(i).dtype;
+        row_bytes.push_back(static_cast<std::size_t>(shape.size() / std::max(size, std::int64_t{1})) *
+                            size_of(dtype));
+        shape[0] = Dim(rows);
+        tensors.push_back(Tensor::empty(shape, dtype));
+        data.push_back(static_cast<char*>(tensors.back().mutable_raw()));
+      }
+    }
+    /// Copies the program's rows from `from` on to row `to` and the following.
+    void store(const Program& p, std::int64_t from, std::int64_t to, std::int64_t n) {
+      for (std::size_t i = 0; i < data.size(); ++i)
+        std::memcpy(data[i] + row_bytes[i] * static_cast<std::size_t>(to),
+                    static_cast<const char*>(p.output(i)) +
+                        row_bytes[i] * static_cast<std::size_t>(from),
+                    row_bytes[i] * static_cast<std::size_t>(n));
+    }
+  };
+
+  static constexpr std::int64_t kFewRows = 8;
+
+  /// How many rows to carry through the whole graph at a time, so that what lies between two
+  /// layers stays in cache: decided by sizes alone. Not fewer than make reading the weights again
+  /// for each piece cheap, and not more memory than `batch_size` rows would take, or the cache has.
+  std::int64_t rows_at_a_time(std::span<const RowSource> inputs, std::int64_t batch_size) {
+    constexpr std::int64_t kCache = 1 << 20, kMost = 4096;
+    const std::int64_t probe = std::min(kFewRows, batch_size);
+    std::int64_t row_bytes = 0;
+    {
+      const Lease lease(*this, batch_shapes(inputs, probe));
+      row_bytes = static_cast<std::int64_t>(lease.program->arena_bytes()) / probe + 1;
+    }
+    std::int64_t weights = 0;
+    for (const Variable& v : graph.data()->variables)
+      weights += static_cast<std::int64_t>(v.data()->nbytes());
+    const std::int64_t for_weights = std::min<std::int64_t>(256, weights / row_bytes);
+    const std::int64_t least = std::min(std::max(kFewRows, for_weights), batch_size);
+    const std::int64_t n = std::max(least, std::min(kCache / row_bytes, kMost));
+    return std::max(probe, n / kFewRows * kFewRows);
+  }
+
+  using Done = std::function<void(std::int64_t rows)>;
+
+  /// All rows, `some` at a time; for graphs whose rows are computed alone. With many pieces each
+  /// thread carries its own through the graph; with few the threads share each kernel. The
+  /// pieces, and so the results, are the same.
+  std::vector<Tensor> by_rows(std::span<const RowSource> inputs, std::int64_t rows,
+                              std::int64_t some, const PollFn& poll, const Done& done) {
+    const std::int64_t pieces = (rows + some - 1) / some;
+    const std::vector<Shape> shapes = batch_shapes(inputs, some);
+    Results out;
+    {
+      const Lease lease(*this, shapes);
+      out.allocate(*lease.program, some, rows);
+    }
+    std::atomic<std::int64_t> finished{0};
+    std::atomic<bool> stop{false};
+    std::exception_ptr failure;
+    std::mutex failing;
+    const std::thread::id caller = std::this_thread::get_id();
+    auto polled = Clock::now();
+    auto piece = [&](std::int64_t i) {
+      if (stop.load(std::memory_order_relaxed)) return;
+      const bool here = std::this_thread::get_id() == caller;
+      try {
+        const Lease lease(*this, shapes);
+        // The last piece is as long as the others: it begins earlier, and stores what is new.
+        const std::int64_t to = i * some, from = std::min(to, rows - some);
+        compute(*lease.program, inputs, from, some, here && poll ? &poll : nullptr);
+        const std::int64_t n = std::min(some, rows - to);
+        out.store(*lease.program, to - from, to, n);
+        const std::int64_t now_done = finished.fetch_add(n) + n;
+        if (!here) return;
+        if (done) done(now_done);
+        if (poll && Clock::now() - polled > kPollInterval) {
+          polled = Clock::now();
+          if (poll()) throw Interrupted("predict: interrupted");
+        }
+      } catch (...) {
+        const std::lock_guard lock(failing);
+        if (!failure) failure = std::current_exception();
+        stop = true;
+      }
+    };
+    const int threads = num_threads();
+    if (pieces >= 2 * threads && threads > 1) {
+      kernels::table().parallel(
+          threads, pieces,
+          [](void* context, std::int64_t i) { (*static_cast<decltype(piece)*>(context))(i); },
+          &piece);
+    } else {
+      for (std::int64_t i = 0; i < pieces; ++i) piece(i);
+    }
+    if (failure) std::rethrow_exception(failure);
+    if (done) done(rows);
+    return std::move(out.tensors);
+  }
+
   Graph graph;
+  bool alone = row_wise(*graph.data());
   std::mutex mutex;
   std::deque<Entry> entries;
 };
@@ -163,13 +283,13 @@ std::vector<Tensor> Executor::run(std::span<const Tensor> inputs) {
 
 std::vector<Tensor> Executor::run(std::span<const RowSource> inputs) {
   const std::int64_t rows = common_rows(*impl_->graph.data(), inputs);
+  if (impl_->alone && rows > Impl::kFewRows) {
+    const std::int64_t some = impl_->rows_at_a_time(inputs, rows);
+    if (some < rows) return impl_->by_rows(inputs, rows, some, {}, {});
+  }
   Impl::Lease lease(*impl_, batch_shapes(inputs, rows));
   Program& p = *lease.program;
-  feed(p, inputs, nullptr, 0, rows);
-  {
-    const Program::Writing writing(p);
-    p.run();
-  }
+  compute(p, inputs, 0, rows, nullptr);
   std::vector<Tensor> out;
   for (std::size_t i = 0; i < p.output_count(); ++i) {
     const Spec& s = p.output_spec(i);
@@ -179,18 +299,35 @@ std::vector<Tensor> Executor::run(std::span<const RowSource> inputs) {
   return out;
 }
 
+std::vector<ProfileLine> Executor::profile(std::span<const RowSource> inputs, int repeats) {
+  const std::int64_t rows = common_rows(*impl_->graph.data(), inputs);
+  check(rows >= 1, "the batch is empty: expected at least one row");
+  Impl::Lease lease(*impl_, batch_shapes(inputs, rows));
+  Program& p = *lease.program;
+  const Program::Writing writing(p);
+  return p.profile(repeats, [&] { feed(p, inputs, nullptr, 0, rows); });
+}
+
 std::vector<Tensor> Executor::map(std::span<const RowSource> inputs, std::int64_t batch_size,
                                   const PollFn& poll,
                                   const std::function<void(std::int64_t)>& progress) {
   check(batch_size >= 1, "predict: batch_size must be positive, got ", batch_size);
   const std::int64_t rows = common_rows(*impl_->graph.data(), inputs);
+  if (impl_->alone && rows > Impl::kFewRows) {
+    const std::int64_t some = impl_->rows_at_a_time(inputs, std::min(rows, batch_size));
+    if (some < rows) {
+      Impl::Done done;
+      if (progress)
+        done = [&](std::int64_t n) { progress((n + batch_size - 1) / batch_size); };
+      return impl_->by_rows(inputs, rows, some, poll, done);
+    }
+  }
   if (rows <= batch_size) {
     auto out = run(inputs);
     if (progress) progress(1);
     return out;
   }
-  std::vector<Tensor> out;
-  std::vector<char*> at;
+  Impl::Results out;
   auto polled = Clock::now();
   std::int64_t step = 0;
   const std::int64_t tail = rows % batch_size;
@@ -198,32 +335,13 @@ std::vector<Tensor> Executor::map(std::span<const RowSource> inputs, std::int64_
     if (begin >= end) return;
     Impl::Lease lease(*impl_, batch_shapes(inputs, size));
     Program& p = *lease.program;
-    if (out.empty()) {
-      for (std::size_t i = 0; i < p.output_count(); ++i) {
-        Shape shape = p.output_spec(i).shape;
-        check<ShapeError>(shape.rank() >= 1 && shape[0] == Dim(size), "predict: output '",
-                          p.graph().outputs[i].name, "' of shape ", shape,
-                          " does not have one row for each input row; use predict_on_batch");
-        shape[0] = Dim(rows);
-        out.push_back(Tensor::empty(shape, p.output_spec(i).dtype));
-        at.push_back(static_cast<char*>(out.back().mutable_raw()));
-      }
-    }
+    if (out.tensors.empty()) out.allocate(p, size, rows);
     for (std::int64_t row = begin; row < end; row += size) {
-      feed(p, inputs, nullptr, row, size);
-      {
-        const Program::Writing writing(p);
-        p.run(poll ? &poll : nullptr);
-      }
-      for (std::size_t i = 0; i < p.output_count(); ++i) {
-        const Spec& s = p.output_spec(i);
-        const std::size_t bytes = static_cast<std::size_t>(s.shape.size()) * size_of(s.dtype);
-        std::memcpy(at[i], p.output(i), bytes);
-        at[i] += bytes;
-      }
+      compute(p, inputs, row, size, poll ? &poll : nullptr);
+      out.store(p, 0, row, size);
       ++step;
       if (progress) progress(step);
-      if (poll && Clock::now() - polled > std::chrono::milliseconds(20)) {
+      if (poll && Clock::now() - polled > kPollInterval) {
         polled = Clock::now();
         if (poll()) throw Interrupted("predict: interrupted");
       }
@@ -231,7 +349,7 @@ std::vector<Tensor> Executor::map(std::span<const RowSource> inputs, std::int64_
   };
   batches(0, rows - tail, batch_size);
   batches(rows - tail, rows, tail);
-  return out;
+  return std::move(out.tensors);
 }
 
 // ---------------------------------------------------------------- Trainer
@@ -340,7 +458,7 @@ struct Trainer::Impl {
       }
       if (poll != nullptr || o.progress) {
         const auto now = Clock::now();
-        if (poll != nullptr && now - polled > std::chrono::milliseconds(20)) {
+        if (poll != nullptr && now - polled > kPollInterval) {
           polled = now;
           if ((*poll)()) throw Interrupted("training: interrupted");
         }
@@ -408,37 +526,13 @@ std::vector<double> Trainer::fit(std::span<const RowSource> inputs, std::int64_t
   return all;
 }
 
-std::vector<Trainer::ProfileLine> Trainer::profile(std::span<const RowSource> inputs, int repeats) {
+std::vector<ProfileLine> Trainer::profile(std::span<const RowSource> inputs, int repeats) {
   const Impl::Turn turn(*impl_);
   const std::int64_t rows = common_rows(*impl_->graph.data(), inputs);
   check(rows >= 1, "the batch is empty: expected at least one row");
   Program& p = impl_->program(inputs, rows);
   const Program::Writing writing(p);
-  feed(p, inputs, nullptr, 0, rows);
-  std::vector<ProfileLine> lines;
-  for (const Program::Timing& t : p.profile(repeats)) {
-    ProfileLine line{"update", "", {}, t.seconds, 0, 0};
-    if (t.node >= 0) {
-      const GraphData& g = p.graph();
-      const Node& node = g.nodes[static_cast<std::size_t>(t.node)];
-      std::vector<Spec> in;
-      for (ValueRef v : node.inputs) in.push_back(g.spec(v));
-      auto bytes = [](std::span<const Spec> specs) {
-        double total = 0;
-        for (const Spec& s : specs)
-          total += static_cast<double>(s.shape.size()) * static_cast<double>(size_of(s.dtype));
-        return total;
-      };
-      line = {node.op->name(),
-              node.scope,
-              node.outputs,
-              t.seconds,
-              node.op->flops(in, node.outputs),
-              bytes(in) + bytes(node.outputs)};
-    }
-    lines.push_back(std::move(line));
-  }
-  return lines;
+  return p.profile(repeats, [&] { feed(p, inputs, nullptr, 0, rows); });
 }
 
 }  // namespace lamella

@@ -11,6 +11,7 @@ from .io_utils import (
 )
 from .numerical import normalize, to_categorical
 from .plotting import plot_history
+from .profiling import Profile, profile
 from .progbar import Progbar
 from .pydataset import PyDataset, Sequence
 from .rng import get_random_seed, set_random_seed
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CustomObjectScope",
+    "Profile",
     "Progbar",
     "PyDataset",
     "Sequence",
@@ -38,6 +40,7 @@ __all__ = [
     "is_interactive_logging_enabled",
     "normalize",
     "plot_history",
+    "profile",
     "register_keras_serializable",
     "serialize_keras_object",
     "set_random_seed",

@@ -35,6 +35,9 @@ void softmax_kernel(const SoftmaxArgs& args, const Exec& exec);
 void softmax_grad_kernel(const SoftmaxGradArgs& args, const Exec& exec);
 void softmax_cross_entropy_kernel(const SoftmaxCrossEntropyArgs& args, const Exec& exec);
 
+// probe.cpp
+void probe_kernel(const ProbeArgs& args, const Exec& exec);
+
 // matmul.cpp
 void matmul_kernel(const MatmulArgs& args, const Exec& exec);
 std::size_t matmul_workspace(const MatmulArgs& args);

@@ -336,15 +336,29 @@ void one_hot_kernel(const OneHotArgs& args, const Exec& exec) {
   });
 }
 
+// How far feeding looks ahead.
+constexpr int64_t kRowsAhead = 2;
+constexpr int64_t kBytesAhead = 1024;
+
 void feed_kernel(const FeedArgs& args, const Exec& exec) {
   if (args.row_items == 0) return;
   const auto typed = [&]<class From, class To>(TypeTag<From>, TypeTag<To>, bool to_bool) {
     const char* src = static_cast<const char*>(args.src);
     To* dst = static_cast<To*>(args.dst);
+    const auto row_at = [&](int64_t i) {
+      return src + (args.index != nullptr ? args.index[i] : args.first + i) * args.row_stride_bytes;
+    };
     parallel_for(exec, args.n, grain_for(args.row_items + 4), [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
-        const int64_t r = args.index != nullptr ? args.index[i] : args.first + i;
-        const char* row = src + r * args.row_stride_bytes;
+        const char* row = row_at(i);
+        // Shuffled rows lie anywhere in memory: the first lines of the rows to come are asked for
+        // now, so that the processor waits for them once and not row by row.
+        if (args.index != nullptr && i + kRowsAhead < end) {
+          const char* ahead = row_at(i + kRowsAhead);
+          const int64_t bytes = std::min<int64_t>(
+              kBytesAhead, args.row_items * static_cast<int64_t>(sizeof(From)));
+          for (int64_t b = 0; b < bytes; b += 64) __builtin_prefetch(ahead + b);
+        }
         To* out = dst + i * args.row_items;
         if constexpr (std::is_same_v<From, To>) {
           if (!to_bool) {

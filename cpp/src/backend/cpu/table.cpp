@@ -2,6 +2,7 @@
 #include <Eigen/Core>
 
 #include "backend/cpu/kernel_list.h"
+#include "backend/cpu/parallel.h"
 
 #if defined(_WIN32)
 #define LAMELLA_PLUGIN_EXPORT __declspec(dllexport)
@@ -31,11 +32,19 @@ constexpr const char* kCompiler =
 #endif
     ;
 
+void parallel_kernel_loop(int threads, std::int64_t count, void (*body)(void*, std::int64_t),
+                          void* context) {
+  int fault = 0;
+  parallel_for(Exec{threads, &fault}, count, 1,
+               [&](std::int64_t i, std::int64_t) { body(context, i); });
+}
+
 constexpr KernelTable kTable = {
     .abi_version = kAbiVersion,
     .isa = LAMELLA_ISA_NAME,
     .compiler = kCompiler,
     .vector_bytes = EIGEN_MAX_STATIC_ALIGN_BYTES,
+    .parallel = parallel_kernel_loop,
 
     .unary = entry<UnaryArgs, unary_kernel>(),
     .binary = entry<BinaryArgs, binary_kernel>(),
@@ -82,6 +91,8 @@ constexpr KernelTable kTable = {
 
     .optimizer = entry<OptimizerArgs, optimizer_kernel>(),
     .clip_scale = entry<ClipScaleArgs, clip_scale_kernel>(),
+
+    .probe = entry<ProbeArgs, probe_kernel>(),
 };
 
 }  // namespace

@@ -1,0 +1,19 @@
+// Small eager ops without pybind11's general dispatch: for tensors of a few elements that costs more
+// than the computation. Anything unusual (other types, keywords, errors) takes the general way.
+#pragma once
+
+#include "convert.h"
+
+namespace lamella::python {
+
+using UnaryFn = Tensor (*)(const Tensor&);
+using BinaryFn = Tensor (*)(const Tensor&, const Tensor&);
+
+/// Gives the tensor type direct + - * / @ and unary minus; call it when all methods are defined.
+void add_fast_operators(const py::class_<Tensor>& tensor);
+
+/// Puts a direct path before a function of the module that takes one or two tensors.
+void add_fast_path(py::module_& m, const char* name, UnaryFn op);
+void add_fast_path(py::module_& m, const char* name, BinaryFn op);
+
+}  // namespace lamella::python
