@@ -17,6 +17,11 @@ Tensor binary(Tensor (*op)(const Tensor&, const Tensor&), py::handle x, py::hand
 /// What numpy's basic indexing gives: ints, slices, None, Ellipsis; one integer array or tensor
 /// too.
 Tensor index(const Tensor& t, const py::object& key) {
+  if (PyLong_CheckExact(key.ptr()) != 0 && t.rank() > 0 && t.shape()[0].known()) {
+    const auto i = key.cast<std::int64_t>();
+    const std::int64_t n = t.shape()[0].value();
+    if (i < n && i >= -n) return ops::row(t, i);
+  }
   std::vector<py::object> items;
   if (py::isinstance<py::tuple>(key)) {
     for (py::handle h : py::reinterpret_borrow<py::tuple>(key))

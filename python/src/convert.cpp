@@ -180,17 +180,20 @@ std::pair<Tensor, Tensor> operands(py::handle x, py::handle y) {
 Shape to_shape(py::handle dims, int* infer) {
   Shape s;
   auto add = [&](py::handle d) {
-    if (py::isinstance<Dim>(d)) {
+    const bool plain = PyLong_CheckExact(d.ptr()) != 0;
+    if (!plain && py::isinstance<Dim>(d)) {
       s.push_back(d.cast<Dim>());
       return;
     }
     const bool unknown = d.is_none();
     check<DTypeError>(unknown || PyIndex_Check(d.ptr()), "shape: expected integers, got ",
                       py::str(py::type::handle_of(d)).cast<std::string>());
-    const std::int64_t v =
-        unknown
-            ? -1
-            : py::cast<std::int64_t>(py::reinterpret_steal<py::object>(PyNumber_Index(d.ptr())));
+    std::int64_t v = -1;
+    if (plain) {
+      v = d.cast<std::int64_t>();
+    } else if (!unknown) {
+      v = py::cast<std::int64_t>(py::reinterpret_steal<py::object>(PyNumber_Index(d.ptr())));
+    }
     if (v == -1 && infer != nullptr) {
       check<ShapeError>(*infer < 0, "reshape: only one size may be -1");
       *infer = s.rank();

@@ -34,15 +34,29 @@ PyObject* attempt(F&& compute) {
   }
 }
 
-/// op(x, y) where both are tensors, or one is a Python float and the other of floating type.
+/// The value of a plain Python number that a double holds exactly.
+bool as_number(PyObject* o, double& value) {
+  if (PyFloat_CheckExact(o) != 0) {
+    value = PyFloat_AS_DOUBLE(o);
+    return true;
+  }
+  if (PyLong_CheckExact(o) == 0) return false;
+  int overflow = 0;
+  const long long n = PyLong_AsLongLongAndOverflow(o, &overflow);
+  value = static_cast<double>(n);
+  return overflow == 0 && n > -(1LL << 53) && n < (1LL << 53);
+}
+
+/// op(x, y) where both are tensors, or one is a Python number and the other of floating type.
 PyObject* attempt_binary(BinaryFn op, PyObject* x, PyObject* y) {
   const Tensor* a = as_exact_tensor(x);
   const Tensor* b = as_exact_tensor(y);
+  double number = 0;
   if (a != nullptr && b != nullptr) return attempt([&] { return op(*a, *b); });
-  if (a != nullptr && PyFloat_CheckExact(y) && is_floating(a->dtype()))
-    return attempt([&] { return op(*a, Tensor::scalar(PyFloat_AS_DOUBLE(y), a->dtype())); });
-  if (b != nullptr && PyFloat_CheckExact(x) && is_floating(b->dtype()))
-    return attempt([&] { return op(Tensor::scalar(PyFloat_AS_DOUBLE(x), b->dtype()), *b); });
+  if (a != nullptr && is_floating(a->dtype()) && as_number(y, number))
+    return attempt([&] { return op(*a, Tensor::scalar(number, a->dtype())); });
+  if (b != nullptr && is_floating(b->dtype()) && as_number(x, number))
+    return attempt([&] { return op(Tensor::scalar(number, b->dtype()), *b); });
   return nullptr;
 }
 

@@ -87,6 +87,8 @@ LAMELLA_API Tensor reshape(const Tensor& x, const Shape& shape, int infer_axis =
 LAMELLA_API Tensor transpose(const Tensor& x, std::vector<int> perm = {});
 LAMELLA_API Tensor concat(std::span<const Tensor> parts, int axis);
 LAMELLA_API Tensor stack(std::span<const Tensor> parts, int axis);
+/// x[index]: one element of the first axis; shares memory unless a gradient is recorded.
+LAMELLA_API Tensor row(const Tensor& x, std::int64_t index);
 /// Element i of the result along an axis is element start + i * step of x; one entry per axis.
 LAMELLA_API Tensor slice(const Tensor& x, const std::vector<Dim>& starts,
                          const std::vector<Dim>& sizes, const std::vector<std::int64_t>& steps);

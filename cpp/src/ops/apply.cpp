@@ -127,7 +127,7 @@ double Op::flops(std::span<const Spec>, std::span<const Spec> out) const {
 std::vector<Tensor> apply_op(const OpPtr& op, std::span<const Tensor> in) {
   GraphPtr graph = graph_of(in);
   if (!graph) graph = current_graph();
-  std::array<Spec, 8> small;
+  std::array<Spec, 3> small;  // most ops: nothing more to initialize
   std::vector<Spec> large;
   std::span<Spec> specs(small.data(), std::min(in.size(), small.size()));
   if (in.size() > small.size()) {

@@ -5,6 +5,7 @@
 
 #include "lamella/ops.h"
 #include "ops/common.h"
+#include "tensor/tensor_impl.h"
 
 namespace lamella {
 namespace {
@@ -525,6 +526,26 @@ Tensor slice(const Tensor& x, const std::vector<Dim>& starts, const std::vector<
   for (std::size_t i = 0; i < rank; ++i)
     whole = whole && sizes[i] == x.shape()[static_cast<int>(i)] && steps[i] == 1;
   return whole ? x : apply1(op, {x});
+}
+
+Tensor row(const Tensor& x, std::int64_t index) {
+  check<ShapeError>(x.rank() >= 1, "row: a scalar has no rows");
+  const Dim n = x.shape()[0];
+  check<ShapeError>(!n.known() || (index < n.value() && index >= -n.value()), "row: index ", index,
+                    " is out of range for axis 0 of size ", n);
+  const Dim at = index >= 0 ? Dim(index) : n - Dim(-index);
+  const Shape rest(x.shape().begin() + 1, static_cast<std::size_t>(x.rank() - 1));
+  if (!x.is_symbolic() && !x.requires_grad()) {
+    x.raw();  // has values
+    const std::size_t bytes = static_cast<std::size_t>(rest.size()) * size_of(x.dtype());
+    return detail::make_tensor(x.impl()->storage,
+                               x.impl()->offset + static_cast<std::size_t>(at.value()) * bytes,
+                               rest, x.dtype());
+  }
+  std::vector<Dim> starts(static_cast<std::size_t>(x.rank()), Dim(0)), sizes = dims_of(x.shape());
+  starts[0] = at;
+  sizes[0] = Dim(1);
+  return reshape(slice(x, starts, sizes, std::vector<std::int64_t>(sizes.size(), 1)), rest);
 }
 
 Tensor pad(const Tensor& x, const std::vector<std::pair<std::int64_t, std::int64_t>>& widths,
