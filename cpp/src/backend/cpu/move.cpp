@@ -17,8 +17,42 @@ namespace {
 
 using std::int64_t;
 
-inline void copy_bytes(void* dst, const void* src, int64_t bytes) {
-  std::memcpy(dst, src, static_cast<std::size_t>(bytes));
+/// Copies a row, in place of a call to memcpy where that would cost more than the copy. Rows do not
+/// overlap.
+inline void copy_row(void* dst, const void* src, int64_t bytes) {
+  constexpr int64_t kVector = kVectorBytes;
+  auto* d = static_cast<char*>(dst);
+  const auto* s = static_cast<const char*>(src);
+  const auto piece = [d, s]<std::size_t kBytes>(std::integral_constant<std::size_t, kBytes>,
+                                                int64_t at) {
+    struct Bytes {
+      char b[kBytes];
+    } v;
+    std::memcpy(&v, s + at, kBytes);
+    std::memcpy(d + at, &v, kBytes);
+  };
+  // two pieces of one size that may overlap cover every length between that size and its double
+  const auto both = [&]<std::size_t kBytes>(std::integral_constant<std::size_t, kBytes> size) {
+    piece(size, 0);
+    piece(size, bytes - static_cast<int64_t>(kBytes));
+  };
+  if (bytes > 1024) {
+    std::memcpy(d, s, static_cast<std::size_t>(bytes));
+  } else if (bytes >= kVector) {
+    using Whole = std::integral_constant<std::size_t, kVector>;
+    for (int64_t i = 0; i + kVector < bytes; i += kVector) piece(Whole{}, i);
+    piece(Whole{}, bytes - kVector);
+  } else if (bytes >= 32) {
+    both(std::integral_constant<std::size_t, 32>{});
+  } else if (bytes >= 16) {
+    both(std::integral_constant<std::size_t, 16>{});
+  } else if (bytes >= 8) {
+    both(std::integral_constant<std::size_t, 8>{});
+  } else if (bytes >= 4) {
+    both(std::integral_constant<std::size_t, 4>{});
+  } else {
+    for (int64_t i = 0; i < bytes; ++i) d[i] = s[i];
+  }
 }
 
 // ---------------------------------------------------------------- strided copy
@@ -67,13 +101,11 @@ template <class U>
 void copy_run(const U* src, int64_t ss, U* dst, int64_t ds, int64_t n) {
   if (ds == 1) {
     if (ss == 1) {
-      if (n * static_cast<int64_t>(sizeof(U)) >= 64) {
-        copy_bytes(dst, src, n * static_cast<int64_t>(sizeof(U)));
-      } else {
-        for (int64_t i = 0; i < n; ++i) dst[i] = src[i];
-      }
+      copy_row(dst, src, n * static_cast<int64_t>(sizeof(U)));
     } else if (ss == 0) {
       std::fill(dst, dst + n, *src);
+    } else if (ss == -1) {
+      std::reverse_copy(src - (n - 1), src + 1, dst);
     } else {
       for (int64_t i = 0; i < n; ++i) dst[i] = src[i * ss];
     }
@@ -229,36 +261,28 @@ void gather_kernel(const GatherArgs& args, const Exec& exec) {
     const I* index = static_cast<const I*>(args.index);
     const char* x = static_cast<const char*>(args.x);
     char* y = static_cast<char*>(args.y);
-    const auto run = [&](auto copy_row) {
-      parallel_for(exec, args.outer * args.n_index, grain_for(row_bytes / 4 + 4),
-                   [&](int64_t begin, int64_t end) {
-                     bool bad = false;
-                     int64_t o = begin / args.n_index;
-                     int64_t j = begin - o * args.n_index;
-                     for (int64_t i = begin; i < end; ++i) {
-                       if (args.axis == 0) {
-                         bad = true;
-                         std::memset(y + i * row_bytes, 0, static_cast<std::size_t>(row_bytes));
-                       } else {
-                         const int64_t r = resolve(static_cast<int64_t>(index[j]), args.axis, bad);
-                         copy_row(y + i * row_bytes,
-                                  x + (o * args.axis + std::max<int64_t>(r, 0)) * row_bytes);
-                       }
-                       if (++j == args.n_index) {
-                         j = 0;
-                         ++o;
-                       }
+    parallel_for(exec, args.outer * args.n_index, grain_for(row_bytes / 4 + 4),
+                 [&](int64_t begin, int64_t end) {
+                   bool bad = false;
+                   int64_t o = begin / args.n_index;
+                   int64_t j = begin - o * args.n_index;
+                   for (int64_t i = begin; i < end; ++i) {
+                     if (args.axis == 0) {
+                       bad = true;
+                       std::memset(y + i * row_bytes, 0, static_cast<std::size_t>(row_bytes));
+                     } else {
+                       const int64_t r = resolve(static_cast<int64_t>(index[j]), args.axis, bad);
+                       copy_row(y + i * row_bytes,
+                                x + (o * args.axis + std::max<int64_t>(r, 0)) * row_bytes,
+                                row_bytes);
                      }
-                     if (bad) report(exec, Fault::kIndexOutOfRange);
-                   });
-    };
-    if (row_bytes == 4) {
-      run([](char* d, const char* s) { std::memcpy(d, s, 4); });
-    } else if (row_bytes == 8) {
-      run([](char* d, const char* s) { std::memcpy(d, s, 8); });
-    } else {
-      run([row_bytes](char* d, const char* s) { copy_bytes(d, s, row_bytes); });
-    }
+                     if (++j == args.n_index) {
+                       j = 0;
+                       ++o;
+                     }
+                   }
+                   if (bad) report(exec, Fault::kIndexOutOfRange);
+                 });
   });
 }
 
@@ -269,9 +293,11 @@ void scatter_add_kernel(const ScatterAddArgs& args, const Exec& exec) {
     const T* x = static_cast<const T*>(args.x);
     T* y = static_cast<T*>(args.y);
     const int64_t inner = args.inner;
-    // Each chunk owns a range of y's rows and scans all indices: at most 16 chunks an outer slice.
+    // Each chunk owns a range of y's rows and scans all indices, so more chunks than threads can
+    // use only cost scans. (A row's sum does not depend on the chunk that it falls into.)
     const int64_t by_size = (args.axis * inner + kGrainOps - 1) / kGrainOps;
-    const int64_t chunks = std::clamp<int64_t>(by_size, 1, 16);
+    const int64_t most = exec.threads > 1 ? std::min(2 * exec.threads, 16) : 1;
+    const int64_t chunks = std::clamp<int64_t>(by_size, 1, most);
     const int64_t rows = (args.axis + chunks - 1) / chunks;
     const int64_t work = (args.axis + args.n_index) * inner / chunks + args.n_index;
     parallel_for(exec, args.outer * chunks, grain_for(work), [&](int64_t begin, int64_t end) {
@@ -362,7 +388,7 @@ void feed_kernel(const FeedArgs& args, const Exec& exec) {
         To* out = dst + i * args.row_items;
         if constexpr (std::is_same_v<From, To>) {
           if (!to_bool) {
-            copy_bytes(out, row, args.row_items * static_cast<int64_t>(sizeof(To)));
+            copy_row(out, row, args.row_items * static_cast<int64_t>(sizeof(To)));
             continue;
           }
         }

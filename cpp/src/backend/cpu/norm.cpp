@@ -7,6 +7,7 @@
 
 #include "backend/cpu/kernel_list.h"
 #include "backend/cpu/parallel.h"
+#include "backend/cpu/rows.h"
 #include "backend/cpu/simd.h"
 
 namespace lamella::kernels {
@@ -218,46 +219,82 @@ void batch_norm_grad(const BatchNormGradArgs& args, const Exec& exec) {
   });
 }
 
+/// The sum of f(i, load) over the vectors of c columns, two sums side by side; f must be zero
+/// behind the last column.
+template <class T, class F>
+inline Vec<T> sum_columns(int64_t c, F f) {
+  using V = Vec<T>;
+  constexpr int64_t kW = V::kWidth;
+  const auto load = [](const T* p) { return V::load(p); };
+  V a = V::zero();
+  V b = V::zero();
+  int64_t i = 0;
+  for (; i + 2 * kW <= c; i += 2 * kW) {
+    a = a + f(i, load);
+    b = b + f(i + kW, load);
+  }
+  if (i + kW <= c) {
+    a = a + f(i, load);
+    i += kW;
+  }
+  if (i < c) {
+    const int64_t n = c - i;
+    b = b +
+        select<T>(V::first(n), f(i, [n](const T* p) { return V::load_partial(p, n); }), V::zero());
+  }
+  return a + b;
+}
+
+/// Rows [first, first + rows) at most kWidth: their statistics are worked out together.
 template <class T>
-void layer_norm(const LayerNormArgs& args, const Exec& exec) {
+void layer_norm_rows(const LayerNormArgs& args, int64_t first, int64_t rows) {
   using V = Vec<T>;
   const int64_t c = args.c;
   const T* gamma = static_cast<const T*>(args.gamma);
   const T* beta = static_cast<const T*>(args.beta);
-  T* mean = static_cast<T*>(args.mean);
-  T* var = static_cast<T*>(args.var);
-  const T count = static_cast<T>(c);
-  parallel_for(exec, args.rows, grain_for(4 * c), [&](int64_t begin, int64_t end) {
-    for (int64_t r = begin; r < end; ++r) {
-      const T* x = static_cast<const T*>(args.x) + r * c;
-      T* y = static_cast<T*>(args.y) + r * c;
-      V a[2] = {V::zero(), V::zero()};
-      int lane = 0;
-      for_columns<T>(c, [&](int64_t i, auto load, auto) {
-        a[lane] = a[lane] + load(x + i);
-        lane ^= 1;
-      });
-      const T m = sum(a[0] + a[1]) / count;
-      const V vm = V::set1(m);
-      a[0] = a[1] = V::zero();
-      lane = 0;
-      for_columns<T>(c, [&](int64_t i, auto load, auto) {
-        V d = load(x + i) - vm;
-        if (i + V::kWidth > c) d = select<T>(V::first(c - i), d, V::zero());
-        a[lane] = fma(d, d, a[lane]);
-        lane ^= 1;
-      });
-      const T v = sum(a[0] + a[1]) / count;
-      mean[r] = m;
-      var[r] = v;
-      const V inv = V::set1(T(1) / std::sqrt(v + static_cast<T>(args.eps)));
-      for_columns<T>(c, [&](int64_t i, auto load, auto store) {
-        V z = (load(x + i) - vm) * inv;
-        if (gamma != nullptr) z = z * load(gamma + i);
-        if (beta != nullptr) z = z + load(beta + i);
-        store(z, y + i);
-      });
-    }
+  const T* x0 = static_cast<const T*>(args.x) + first * c;
+  T* y0 = static_cast<T*>(args.y) + first * c;
+  const V count = V::set1(static_cast<T>(c));
+  const auto add = [](V a, V b) { return a + b; };
+  const V mean =
+      fold_rows<T>(
+          rows,
+          [&](int64_t r) {
+            return sum_columns<T>(c, [&](int64_t i, auto load) { return load(x0 + r * c + i); });
+          },
+          add) /
+      count;
+  const V var = fold_rows<T>(
+                    rows,
+                    [&](int64_t r) {
+                      const V m = V::set1(mean[r]);
+                      return sum_columns<T>(c, [&](int64_t i, auto load) {
+                        const V d = load(x0 + r * c + i) - m;
+                        return d * d;
+                      });
+                    },
+                    add) /
+                count;
+  mean.store_partial(static_cast<T*>(args.mean) + first, rows);
+  var.store_partial(static_cast<T*>(args.var) + first, rows);
+  const V inverse = V::set1(T(1)) / sqrt(var + V::set1(static_cast<T>(args.eps)));
+  for (int64_t r = 0; r < rows; ++r) {
+    const V m = V::set1(mean[r]);
+    const V inv = V::set1(inverse[r]);
+    for_columns<T>(c, [&](int64_t i, auto load, auto store) {
+      V z = (load(x0 + r * c + i) - m) * inv;
+      if (gamma != nullptr) z = z * load(gamma + i);
+      if (beta != nullptr) z = z + load(beta + i);
+      store(z, y0 + r * c + i);
+    });
+  }
+}
+
+template <class T>
+void layer_norm(const LayerNormArgs& args, const Exec& exec) {
+  parallel_for(exec, args.rows, grain_for(4 * args.c), [&](int64_t begin, int64_t end) {
+    for_row_blocks(begin, end, rows_at_once<T>(args.c),
+                   [&](int64_t r, int64_t rows) { layer_norm_rows<T>(args, r, rows); });
   });
 }
 

@@ -14,59 +14,68 @@ namespace {
 
 using std::int64_t;
 
-/// Runs update(p, g, slots...) over [0, n): loads, prepares the gradient, stores what changed.
+/// What every update has in common; passed by value, so that a store cannot seem to change it.
+template <class T, int kSlots>
+struct Common {
+  T* p;
+  const T* g;
+  T* slots[kSlots > 0 ? kSlots : 1];
+  Vec<T> scale, hi, lo;  // of the gradient
+  Vec<T> decay, rate;
+};
+
+/// Runs update(p, g, slots) over [begin, end): loads, prepares the gradient, stores what changed.
+template <bool kClips, bool kDecays, class T, int kSlots, class F>
+void update_range(const Common<T, kSlots> c, const F update, int64_t begin, int64_t end) {
+  using V = Vec<T>;
+  constexpr int64_t kW = V::kWidth;
+  const auto one = [&](auto load, auto store) {
+    V g = load(c.g);
+    if constexpr (kClips) g = at_least(at_most(g * c.scale, c.hi), c.lo);
+    V p = load(c.p);
+    if constexpr (kDecays) p = p - (p * c.decay) * c.rate;
+    V s[kSlots > 0 ? kSlots : 1];
+    for (int k = 0; k < kSlots; ++k) s[k] = load(c.slots[k]);
+    update(p, g, s);
+    store(p, c.p);
+    for (int k = 0; k < kSlots; ++k) store(s[k], c.slots[k]);
+  };
+  int64_t i = begin;
+  for (; i + kW <= end; i += kW) {
+    one([i](const T* q) { return V::load(q + i); }, [i](V v, T* q) { v.store(q + i); });
+  }
+  if (i < end) {
+    one([=](const T* q) { return V::load_partial(q + i, end - i); },
+        [=](V v, T* q) { v.store_partial(q + i, end - i); });
+  }
+}
+
 template <class T, int kSlots, class F>
 void update_all(const OptimizerArgs& args, const Exec& exec, F update) {
   using V = Vec<T>;
-  constexpr int64_t kW = V::kWidth;
-  T* p0 = static_cast<T*>(args.p);
-  const T* g0 = static_cast<const T*>(args.g);
-  T* slots[3];
+  Common<T, kSlots> c{};
+  c.p = static_cast<T*>(args.p);
+  c.g = static_cast<const T*>(args.g);
   int used = 0;
-  for (int s = 0; s < 3; ++s) {
-    slots[s] = nullptr;
-    if (args.slot[s] != nullptr && used < kSlots) slots[used++] = static_cast<T*>(args.slot[s]);
+  for (void* slot : args.slot) {
+    if (slot != nullptr && used < kSlots) c.slots[used++] = static_cast<T*>(slot);
   }
-  const T lr = static_cast<T>(*static_cast<const float*>(args.lr));
-  const V scale = V::set1(args.grad_scale != nullptr ? static_cast<T>(*args.grad_scale) : T(1));
+  c.scale = V::set1(args.grad_scale != nullptr ? static_cast<T>(*args.grad_scale) : T(1));
   const T limit =
       args.clip_value > 0 ? static_cast<T>(args.clip_value) : std::numeric_limits<T>::infinity();
-  const V hi = V::set1(limit);
-  const V lo = V::set1(-limit);
+  c.hi = V::set1(limit);
+  c.lo = V::set1(-limit);
+  c.decay = V::set1(static_cast<T>(args.weight_decay));
+  c.rate = V::set1(static_cast<T>(*static_cast<const float*>(args.lr)));
+  const bool clips = args.grad_scale != nullptr || args.clip_value > 0;
   // without decay p - p * 0 * lr would still turn an infinite p into NaN
   const bool decays = args.weight_decay > 0;
-  const V decay = V::set1(static_cast<T>(args.weight_decay));
-  const V rate = V::set1(lr);
-  const auto one = [&]<bool kFull>(std::bool_constant<kFull>, int64_t i, int64_t n) {
-    const auto load = [&](const T* q) {
-      if constexpr (kFull) {
-        return V::load(q + i);
-      } else {
-        return V::load_partial(q + i, n);
-      }
-    };
-    const auto store = [&](V v, T* q) {
-      if constexpr (kFull) {
-        v.store(q + i);
-      } else {
-        v.store_partial(q + i, n);
-      }
-    };
-    V g = load(g0) * scale;
-    g = at_least(at_most(g, hi), lo);
-    V p = load(p0);
-    if (decays) p = p - (p * decay) * rate;
-    V s[kSlots > 0 ? kSlots : 1];
-    for (int k = 0; k < kSlots; ++k) s[k] = load(slots[k]);
-    update(p, g, s);
-    store(p, p0);
-    for (int k = 0; k < kSlots; ++k) store(s[k], slots[k]);
-  };
-  parallel_for(exec, args.n, grain_for(2 * (kSlots + 1)), [&](int64_t begin, int64_t end) {
-    int64_t i = begin;
-    for (; i + kW <= end; i += kW) one(std::true_type{}, i, kW);
-    if (i < end) one(std::false_type{}, i, end - i);
-  });
+  const auto range = clips ? (decays ? update_range<true, true, T, kSlots, F>
+                                     : update_range<true, false, T, kSlots, F>)
+                           : (decays ? update_range<false, true, T, kSlots, F>
+                                     : update_range<false, false, T, kSlots, F>);
+  parallel_for(exec, args.n, grain_for(2 * (kSlots + 1)),
+               [&](int64_t begin, int64_t end) { range(c, update, begin, end); });
 }
 
 template <class T>

@@ -1,7 +1,9 @@
-// Maximum and average pooling. Vectors run along the channels; with few channels the rows of a
-// window are first combined along the whole image row, where memory is contiguous.
+// Maximum and average pooling. Vectors run along the channels; what is left beyond whole vectors is
+// covered by halves, quarters and so on down to one channel, so few channels waste no lanes.
 #include <algorithm>
+#include <cstring>
 #include <limits>
+#include <type_traits>
 
 #include "backend/cpu/conv_geometry.h"
 #include "backend/cpu/parallel.h"
@@ -11,216 +13,321 @@ namespace lamella::kernels {
 inline namespace LAMELLA_ISA_NAMESPACE {
 namespace {
 
-constexpr std::int64_t kRowBytes = 32 << 10;  // of a combined image row
-constexpr std::int64_t kPoolChannels = 64;    // channels of one unit of the gradient's work
+using std::int64_t;
+
+constexpr int64_t kPoolChannels = 64;  // channels of one unit of an overlapping gradient's work
+
+// ---------------------------------------------------------------- channels side by side
+
+/// kWidth (a power of two) neighbouring channels. One or two floats sit in a register of four, for
+/// scalar comparisons would become branches that random data mispredict.
+template <class T, int kWidth>
+struct Lanes {
+  static constexpr std::size_t kBytes = kWidth * sizeof(T);
+  using V __attribute__((vector_size(kBytes < 16 ? 16 : kBytes))) = T;
+  static V get(const T* p) {
+    V v{};
+    std::memcpy(&v, p, kBytes);
+    return v;
+  }
+  static void put(V v, T* p) { std::memcpy(p, &v, kBytes); }
+};
+
+template <int kWidth, class F>
+inline void for_remaining_lanes(int64_t c, int64_t end, F& f) {
+  if constexpr (kWidth > 0) {
+    if ((end - c) & kWidth) {
+      f(std::integral_constant<int, kWidth>{}, c);
+      c += kWidth;
+    }
+    for_remaining_lanes<kWidth / 2>(c, end, f);
+  }
+}
+/// f(width as a compile-time constant, first channel) over pieces that cover channels [c, end).
+template <class T, class F>
+inline void for_lanes(int64_t c, int64_t end, F f) {
+  constexpr int kFull = Vec<T>::kWidth;
+  for (; c + kFull <= end; c += kFull) f(std::integral_constant<int, kFull>{}, c);
+  for_remaining_lanes<kFull / 2>(c, end, f);
+}
+
+// ---------------------------------------------------------------- windows
 
 /// The part of a window that lies inside along one dimension: source positions [begin, end).
 struct Span {
-  std::int64_t begin, end;
-  std::int64_t size() const { return end - begin; }
+  int64_t begin, end;
+  int64_t size() const { return end - begin; }
+  bool holds(int64_t i) const { return i >= begin && i < end; }
 };
 
-Span span_of(const ConvGeometry& g, int d, std::int64_t q) {
-  const std::int64_t at = q * g.stride[d] - g.pad[d];
-  const std::int64_t begin = std::clamp<std::int64_t>(at, 0, g.in[d]);
-  return {begin, std::clamp<std::int64_t>(at + g.k[d], begin, g.in[d])};
+Span span_of(const ConvGeometry& g, int d, int64_t q) {
+  const int64_t at = q * g.stride[d] - g.pad[d];
+  const int64_t begin = std::clamp<int64_t>(at, 0, g.in[d]);
+  return {begin, std::clamp<int64_t>(at + g.k[d], begin, g.in[d])};
 }
 
-// The greater of m and x; a NaN wins and stays.
-template <class T>
-Vec<T> greater(Vec<T> m, Vec<T> x) {
-  return select<T>((x > m) | (x != x), x, m);
+/// Where windows do not overlap: the source positions from window q to the next.
+Span share_of(const ConvGeometry& g, int d, int64_t q) {
+  const auto start = [&](int64_t p) {
+    return std::clamp<int64_t>(p * g.stride[d] - g.pad[d], 0, g.in[d]);
+  };
+  return {q == 0 ? 0 : start(q), q + 1 == g.out[d] ? g.in[d] : start(q + 1)};
 }
 
-template <class T>
-struct Max {
-  static Vec<T> start() { return Vec<T>::set1(-std::numeric_limits<T>::infinity()); }
-  static Vec<T> step(Vec<T> m, Vec<T> x) { return greater(m, x); }
-  static T step(T m, T x) { return x > m || x != x ? x : m; }
-  static Vec<T> finish(Vec<T> m, std::int64_t) { return m; }
-  static T finish(T m, std::int64_t) { return m; }
-};
-
-template <class T>
-struct Average {
-  static Vec<T> start() { return Vec<T>::zero(); }
-  static Vec<T> step(Vec<T> m, Vec<T> x) { return m + x; }
-  static T step(T m, T x) { return m + x; }
-  static T count(std::int64_t n) { return static_cast<T>(std::max<std::int64_t>(1, n)); }
-  static Vec<T> finish(Vec<T> m, std::int64_t n) { return m / Vec<T>::set1(count(n)); }
-  static T finish(T m, std::int64_t n) { return m / count(n); }
-};
-
-/// One line of results.
+/// One line of windows (n, q0, q1) with what it reads and writes.
 template <class T>
 struct PoolLine {
   const ConvGeometry& g;
-  const T* image;  // of x
   Span d, h;
-  T* y;
+  const T* x;   // the image
+  const T* dy;  // gradients only
+  T* dx;        // gradients only: the image
+  T* y;         // the line
+
+  int64_t row() const { return g.in[2] * g.c; }
 };
 
-template <class T, class Op>
-void pool_by_channels(const PoolLine<T>& p) {
-  constexpr int kW = Vec<T>::kWidth;
+/// f(kRows, kCols as constants, q begin, q end, columns of the first window) over the windows of a
+/// line, neighbours of the same extent together. Zero stands for an extent known at run time.
+template <class T, class F>
+inline void for_windows(const PoolLine<T>& p, F f) {
   const ConvGeometry& g = p.g;
-  const std::int64_t row = g.in[2] * g.c;
-  for (std::int64_t q = 0; q < g.out[2]; ++q) {
+  using Any = std::integral_constant<int, 0>;
+  using Two = std::integral_constant<int, 2>;
+  using Three = std::integral_constant<int, 3>;
+  for (int64_t q = 0; q < g.out[2];) {
     const Span w = span_of(g, 2, q);
-    const std::int64_t count = p.d.size() * p.h.size() * w.size();
-    for (std::int64_t c = 0; c < g.c; c += kW) {
-      const std::int64_t left = std::min<std::int64_t>(kW, g.c - c);
-      const bool whole = left == kW;
-      Vec<T> acc = Op::start();
-      for (std::int64_t i = p.d.begin; i < p.d.end; ++i) {
-        for (std::int64_t j = p.h.begin; j < p.h.end; ++j) {
-          const T* x = p.image + (i * g.in[1] + j) * row + w.begin * g.c + c;
-          for (std::int64_t k = w.size(); k > 0; --k, x += g.c) {
-            acc = Op::step(acc, whole ? Vec<T>::load(x) : Vec<T>::load_partial(x, left));
-          }
-        }
-      }
-      acc = Op::finish(acc, count);
-      T* y = p.y + q * g.c + c;
-      if (whole) {
-        acc.store(y);
-      } else {
-        acc.store_partial(y, left);
+    int64_t end = q + 1;
+    if (w.size() == g.k[2]) {
+      const int64_t last = (g.in[2] - g.k[2] + g.pad[2]) / g.stride[2];  // that lies inside
+      end = std::max(end, std::min(g.out[2], last + 1));
+    }
+    if (p.d.size() == 1 && p.h.size() == 2 && w.size() == 2) {
+      f(Two{}, Two{}, q, end, w);
+    } else if (p.d.size() == 1 && p.h.size() == 3 && w.size() == 3) {
+      f(Three{}, Three{}, q, end, w);
+    } else {
+      f(Any{}, Any{}, q, end, w);
+    }
+    q = end;
+  }
+}
+
+/// f(offset in the image) over the elements of one window, in order; `at` is the window's first
+/// column and channel.
+template <int kRows, int kCols, class T, class F>
+inline void for_window(const PoolLine<T>& p, int64_t cols, int64_t at, F f) {
+  const int64_t row = p.row();
+  const int64_t c = p.g.c;
+  if constexpr (kRows > 0) {
+    const int64_t top = (p.d.begin * p.g.in[1] + p.h.begin) * row + at;
+    for (int j = 0; j < kRows; ++j) {
+      for (int k = 0; k < kCols; ++k) f(top + j * row + k * c);
+    }
+  } else {
+    for (int64_t i = p.d.begin; i < p.d.end; ++i) {
+      for (int64_t j = p.h.begin; j < p.h.end; ++j) {
+        const int64_t left = (i * p.g.in[1] + j) * row + at;
+        for (int64_t k = 0; k < cols; ++k) f(left + k * c);
       }
     }
   }
 }
 
+// ---------------------------------------------------------------- forward
+
+/// Division by the number of elements that count.
+template <class T>
+struct Mean {
+  T n, inverse;
+  bool exact;  // a power of two: the product has the bits of the quotient
+
+  explicit Mean(int64_t count)
+      : n(static_cast<T>(std::max<int64_t>(1, count))),
+        inverse(T(1) / n),
+        exact((count & (count - 1)) == 0) {}
+  template <class V>
+  V operator()(V sum) const {
+    return exact ? sum * inverse : sum / n;
+  }
+};
+
+struct Max {
+  template <class T>
+  static constexpr T kStart = -std::numeric_limits<T>::infinity();
+  template <class V>
+  static V step(V m, V x) {  // a NaN wins and stays
+    return (x > m) | (x != x) ? x : m;
+  }
+  template <class V, class T>
+  static V finish(V m, const Mean<T>&) {
+    return m;
+  }
+};
+
+struct Average {
+  template <class T>
+  static constexpr T kStart = 0;
+  template <class V>
+  static V step(V m, V x) {
+    return m + x;
+  }
+  template <class V, class T>
+  static V finish(V m, const Mean<T>& mean) {
+    return mean(m);
+  }
+};
+
 template <class T, class Op>
-void pool_by_rows(const PoolLine<T>& p) {
-  constexpr int kW = Vec<T>::kWidth;
-  alignas(64) T combined[kRowBytes / static_cast<std::int64_t>(sizeof(T))];
-  const ConvGeometry& g = p.g;
-  const std::int64_t row = g.in[2] * g.c;
-  for (std::int64_t e = 0; e < row; e += kW) {
-    const std::int64_t left = std::min<std::int64_t>(kW, row - e);
-    Vec<T> acc = Op::start();
-    for (std::int64_t i = p.d.begin; i < p.d.end; ++i) {
-      for (std::int64_t j = p.h.begin; j < p.h.end; ++j) {
-        const T* x = p.image + (i * g.in[1] + j) * row + e;
-        acc = Op::step(acc, left == kW ? Vec<T>::load(x) : Vec<T>::load_partial(x, left));
+void pool_line(const PoolLine<T>& p) {
+  const int64_t c = p.g.c;
+  for_windows(p, [&](auto rows, auto cols, int64_t begin, int64_t end, Span w) {
+    const Mean<T> mean(p.d.size() * p.h.size() * w.size());
+    const int64_t step = p.g.stride[2] * c;
+    for_lanes<T>(0, c, [&](auto width, int64_t c0) {
+      using L = Lanes<T, width>;
+      using V = typename L::V;
+      const PoolLine<T> line = p;
+      int64_t at = w.begin * c + c0;
+      for (int64_t q = begin; q < end; ++q, at += step) {
+        V acc = V{} + Op::template kStart<T>;
+        for_window<rows, cols>(line, w.size(), at, [&](int64_t offset) {
+          acc = Op::template step<V>(acc, L::get(line.x + offset));
+        });
+        L::put(Op::template finish<V>(acc, mean), line.y + q * c + c0);
       }
-    }
-    acc.store_partial(combined + e, left);
-  }
-  for (std::int64_t q = 0; q < g.out[2]; ++q) {
-    const Span w = span_of(g, 2, q);
-    const std::int64_t count = p.d.size() * p.h.size() * w.size();
-    for (std::int64_t c = 0; c < g.c; ++c) {
-      T acc = Op::start()[0];
-      for (std::int64_t k = w.begin; k < w.end; ++k) acc = Op::step(acc, combined[k * g.c + c]);
-      p.y[q * g.c + c] = Op::finish(acc, count);
-    }
-  }
+    });
+  });
 }
 
 template <class T, class Op>
 void pool(const PoolArgs& args, const Exec& exec) {
   const ConvGeometry& g = args.g;
-  const std::int64_t row = g.in[2] * g.c;
-  const bool by_rows =
-      g.c < Vec<T>::kWidth / 2 && row * static_cast<std::int64_t>(sizeof(T)) <= kRowBytes;
-  const std::int64_t cost = g.out[2] * g.c * product3(g.k);
-  parallel_for(
-      exec, g.n * g.out[0] * g.out[1], grain_for(cost / 2), [&](std::int64_t l0, std::int64_t l1) {
-        for (std::int64_t l = l0; l < l1; ++l) {
-          const Line at = line_at(l, g.out[0], g.out[1]);
-          const PoolLine<T> line{g, static_cast<const T*>(args.x) + at.n * g.in[0] * g.in[1] * row,
-                                 span_of(g, 0, at.q0), span_of(g, 1, at.q1),
-                                 static_cast<T*>(args.y) + l * g.out[2] * g.c};
-          if (by_rows) {
-            pool_by_rows<T, Op>(line);
-          } else {
-            pool_by_channels<T, Op>(line);
-          }
-        }
-      });
+  const int64_t image = product3(g.in) * g.c;
+  const int64_t cost = g.out[2] * g.c * product3(g.k);
+  parallel_for(exec, g.n * g.out[0] * g.out[1], grain_for(cost / 2), [&](int64_t l0, int64_t l1) {
+    for (int64_t l = l0; l < l1; ++l) {
+      const Line at = line_at(l, g.out[0], g.out[1]);
+      pool_line<T, Op>({g, span_of(g, 0, at.q0), span_of(g, 1, at.q1),
+                        static_cast<const T*>(args.x) + at.n * image, nullptr, nullptr,
+                        static_cast<T*>(args.y) + l * g.out[2] * g.c});
+    }
+  });
 }
 
-/// dx of channels [c0, c1) of one image.
-template <class T, bool kAverage>
-void pool_grad_image(const PoolGradArgs& args, std::int64_t n, std::int64_t c0, std::int64_t c1) {
-  constexpr int kW = Vec<T>::kWidth;
-  const ConvGeometry& g = args.g;
-  const std::int64_t row = g.in[2] * g.c;
-  const std::int64_t image = n * g.in[0] * g.in[1] * row;
-  const T* x = static_cast<const T*>(args.x);
-  T* dx = static_cast<T*>(args.dx) + image;
-  if (c1 - c0 == g.c) {
-    std::fill(dx, dx + g.in[0] * g.in[1] * row, T(0));
-  } else {
-    for (std::int64_t i = 0; i < product3(g.in); ++i) {
-      std::fill(dx + i * g.c + c0, dx + i * g.c + c1, T(0));
-    }
-  }
-  std::int64_t pixel = n * product3(g.out);
-  for (std::int64_t q0 = 0; q0 < g.out[0]; ++q0) {
-    const Span d = span_of(g, 0, q0);
-    for (std::int64_t q1 = 0; q1 < g.out[1]; ++q1) {
-      const Span h = span_of(g, 1, q1);
-      for (std::int64_t q2 = 0; q2 < g.out[2]; ++q2, ++pixel) {
-        const Span w = span_of(g, 2, q2);
-        const Vec<T> count = Vec<T>::set1(Average<T>::count(d.size() * h.size() * w.size()));
-        for (std::int64_t c = c0; c < c1; c += kW) {
-          const std::int64_t left = std::min<std::int64_t>(kW, c1 - c);
-          const bool whole = left == kW;
-          const auto get = [&](const T* p) {
-            return whole ? Vec<T>::load(p) : Vec<T>::load_partial(p, left);
-          };
-          Vec<T> dy = get(static_cast<const T*>(args.dy) + pixel * g.c + c);
-          Vec<T> y = dy;
-          if constexpr (kAverage) {
-            dy = dy / count;
-          } else {
-            y = get(static_cast<const T*>(args.y) + pixel * g.c + c);
-          }
-          typename Vec<T>::Bits open = ~typename Vec<T>::Bits{};  // no maximum found yet
-          for (std::int64_t i = d.begin; i < d.end; ++i) {
-            for (std::int64_t j = h.begin; j < h.end; ++j) {
-              for (std::int64_t k = w.begin; k < w.end; ++k) {
-                const std::int64_t at = (i * g.in[1] + j) * row + k * g.c + c;
-                Vec<T> sum = get(dx + at);
-                if constexpr (kAverage) {
-                  sum = sum + dy;
-                } else {
-                  const Vec<T> xv = get(x + image + at);
-                  const auto hit = ((xv == y) | (xv != xv)) & open;
-                  open &= ~hit;
-                  sum = select<T>(hit, sum + dy, sum);
-                }
-                if (whole) {
-                  sum.store(dx + at);
-                } else {
-                  sum.store_partial(dx + at, left);
-                }
-              }
-            }
-          }
+// ---------------------------------------------------------------- gradient
+
+/// The gradient of one line's channels [c0, c1); added to dx where kAdd, else stored.
+template <class T, bool kAverage, bool kAdd>
+void pool_grad_line(const PoolLine<T>& p, int64_t c0, int64_t c1) {
+  const int64_t c = p.g.c;
+  for_windows(p, [&](auto rows, auto cols, int64_t begin, int64_t end, Span w) {
+    const Mean<T> mean(p.d.size() * p.h.size() * w.size());
+    const int64_t step = p.g.stride[2] * c;
+    for_lanes<T>(c0, c1, [&](auto width, int64_t first) {
+      using L = Lanes<T, width>;
+      using V = typename L::V;
+      const PoolLine<T> line = p;
+      int64_t at = w.begin * c + first;
+      for (int64_t q = begin; q < end; ++q, at += step) {
+        V left = L::get(line.dy + q * c + first);  // the first maximum takes it all
+        V y = left;
+        if constexpr (kAverage) {
+          left = mean(left);
+        } else {
+          y = L::get(line.y + q * c + first);
         }
+        for_window<rows, cols>(line, w.size(), at, [&](int64_t offset) {
+          V part = left;
+          if constexpr (!kAverage) {
+            const V x = L::get(line.x + offset);
+            const auto hit = (x == y) | (x != x);
+            part = hit ? left : V{};
+            left = hit ? V{} : left;
+          }
+          if constexpr (kAdd) part = L::get(line.dx + offset) + part;
+          L::put(part, line.dx + offset);
+        });
+      }
+    });
+  });
+}
+
+/// Zeros of the source positions that belong to a line whose windows do not overlap, outside them.
+template <class T>
+void clear_gaps(const PoolLine<T>& p, Span planes, Span rows) {
+  const ConvGeometry& g = p.g;
+  for (int64_t i = planes.begin; i < planes.end; ++i) {
+    for (int64_t j = rows.begin; j < rows.end; ++j) {
+      T* dx = p.dx + (i * g.in[1] + j) * p.row();
+      if (!p.d.holds(i) || !p.h.holds(j)) {
+        std::fill(dx, dx + p.row(), T(0));
+        continue;
+      }
+      int64_t done = 0;
+      for (int64_t q = 0; q <= g.out[2]; ++q) {
+        const Span w = q < g.out[2] ? span_of(g, 2, q) : Span{g.in[2], g.in[2]};
+        if (done < w.begin) std::fill(dx + done * g.c, dx + w.begin * g.c, T(0));
+        done = w.end;
       }
     }
   }
 }
 
-template <class T>
+template <class T, bool kAverage>
 void pool_grad(const PoolGradArgs& args, const Exec& exec) {
   const ConvGeometry& g = args.g;
-  const std::int64_t groups = (g.c + kPoolChannels - 1) / kPoolChannels;
-  const std::int64_t cost =
+  const int64_t image = product3(g.in) * g.c;
+  const int64_t out_row = g.out[2] * g.c;
+  const auto line_of = [&](int64_t l) {
+    const Line at = line_at(l, g.out[0], g.out[1]);
+    const auto offset = [&](const void* p, int64_t by) {
+      return p != nullptr ? static_cast<const T*>(p) + by : nullptr;
+    };
+    return PoolLine<T>{g,
+                       span_of(g, 0, at.q0),
+                       span_of(g, 1, at.q1),
+                       offset(args.x, at.n * image),
+                       static_cast<const T*>(args.dy) + l * out_row,
+                       static_cast<T*>(args.dx) + at.n * image,
+                       const_cast<T*>(offset(args.y, l * out_row))};
+  };
+  const int64_t lines = g.out[0] * g.out[1];
+  const bool apart = g.k[0] <= g.stride[0] && g.k[1] <= g.stride[1] && g.k[2] <= g.stride[2];
+  if (apart && lines > 0) {
+    bool gaps = false;
+    for (int d = 0; d < 3; ++d) gaps = gaps || g.pad[d] != 0 || g.out[d] * g.k[d] != g.in[d];
+    const int64_t cost = g.stride[0] * g.stride[1] * g.in[2] * g.c;
+    parallel_for(exec, g.n * lines, grain_for(cost), [&](int64_t l0, int64_t l1) {
+      for (int64_t l = l0; l < l1; ++l) {
+        const PoolLine<T> line = line_of(l);
+        if (gaps) {
+          const Line at = line_at(l, g.out[0], g.out[1]);
+          clear_gaps(line, share_of(g, 0, at.q0), share_of(g, 1, at.q1));
+        }
+        pool_grad_line<T, kAverage, false>(line, 0, g.c);
+      }
+    });
+    return;
+  }
+  const int64_t groups = (g.c + kPoolChannels - 1) / kPoolChannels;
+  const int64_t cost =
       product3(g.out) * product3(g.k) * std::min(g.c, kPoolChannels) + product3(g.in);
-  parallel_for(exec, g.n * groups, grain_for(cost / 2), [&](std::int64_t u0, std::int64_t u1) {
-    for (std::int64_t u = u0; u < u1; ++u) {
-      const std::int64_t c0 = u % groups * kPoolChannels;
-      const std::int64_t c1 = std::min(g.c, c0 + kPoolChannels);
-      if (args.average) {
-        pool_grad_image<T, true>(args, u / groups, c0, c1);
+  parallel_for(exec, g.n * groups, grain_for(cost / 2), [&](int64_t u0, int64_t u1) {
+    for (int64_t u = u0; u < u1; ++u) {
+      const int64_t n = u / groups;
+      const int64_t c0 = u % groups * kPoolChannels;
+      const int64_t c1 = std::min(g.c, c0 + kPoolChannels);
+      T* dx = static_cast<T*>(args.dx) + n * image;
+      if (c1 - c0 == g.c) {
+        std::fill(dx, dx + image, T(0));
       } else {
-        pool_grad_image<T, false>(args, u / groups, c0, c1);
+        for (int64_t i = 0; i < product3(g.in); ++i) {
+          std::fill(dx + i * g.c + c0, dx + i * g.c + c1, T(0));
+        }
+      }
+      for (int64_t l = n * lines; l < (n + 1) * lines; ++l) {
+        pool_grad_line<T, kAverage, true>(line_of(l), c0, c1);
       }
     }
   });
@@ -230,21 +337,16 @@ void pool_grad(const PoolGradArgs& args, const Exec& exec) {
 
 void pool_kernel(const PoolArgs& args, const Exec& exec) {
   if (args.g.c == 0) return;
-  if (args.dtype == DType::kFloat32) {
-    args.average ? pool<float, Average<float>>(args, exec) : pool<float, Max<float>>(args, exec);
-  } else {
-    args.average ? pool<double, Average<double>>(args, exec)
-                 : pool<double, Max<double>>(args, exec);
-  }
+  visit_floating(args.dtype, [&]<class T>(TypeTag<T>) {
+    args.average ? pool<T, Average>(args, exec) : pool<T, Max>(args, exec);
+  });
 }
 
 void pool_grad_kernel(const PoolGradArgs& args, const Exec& exec) {
   if (args.g.c == 0) return;
-  if (args.dtype == DType::kFloat32) {
-    pool_grad<float>(args, exec);
-  } else {
-    pool_grad<double>(args, exec);
-  }
+  visit_floating(args.dtype, [&]<class T>(TypeTag<T>) {
+    args.average ? pool_grad<T, true>(args, exec) : pool_grad<T, false>(args, exec);
+  });
 }
 
 }  // namespace LAMELLA_ISA_NAMESPACE

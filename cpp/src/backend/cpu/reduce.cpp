@@ -8,6 +8,7 @@
 
 #include "backend/cpu/kernel_list.h"
 #include "backend/cpu/parallel.h"
+#include "backend/cpu/rows.h"
 #include "backend/cpu/simd_math.h"
 
 namespace lamella::kernels {
@@ -140,11 +141,16 @@ Vec<T> reduce_short(const T* x, int64_t n) {
 }
 
 template <class R, class T>
-T reduce_contiguous(const T* x, int64_t n) {
+Vec<T> combine_lanes(Vec<T> a, Vec<T> b) {
+  return R::combine(a, b);
+}
+
+/// The row's result, still spread over the lanes.
+template <class R, class T>
+Vec<T> reduce_lanes(const T* x, int64_t n) {
   using V = Vec<T>;
-  const auto fold = [](V v) { return horizontal(v, [](V a, V b) { return R::combine(a, b); }); };
-  if (n < 8 * V::kWidth) return fold(reduce_short<R>(x, n));
-  if (n <= kBlock) return fold(reduce_block<R>(x, n));
+  if (n < 8 * V::kWidth) return reduce_short<R>(x, n);
+  if (n <= kBlock) return reduce_block<R>(x, n);
   Cascade<R, T, 1> cascade;
   for (int64_t i = 0; i < n; i += kBlock) {
     V v[1] = {reduce_block<R>(x + i, std::min(kBlock, n - i))};
@@ -152,7 +158,41 @@ T reduce_contiguous(const T* x, int64_t n) {
   }
   V v[1];
   cascade.finish(v);
-  return fold(v[0]);
+  return v[0];
+}
+
+template <class R, class T>
+T reduce_contiguous(const T* x, int64_t n) {
+  return horizontal(reduce_lanes<R>(x, n), combine_lanes<R, T>);
+}
+
+/// y[r] = reduction of row r of n elements, for rows [begin, end).
+template <class R, class T>
+void reduce_rows(const T* x, int64_t n, T* y, int64_t begin, int64_t end) {
+  using V = Vec<T>;
+  constexpr int64_t kW = V::kWidth;
+  const auto run = [&](auto row) {
+    for_row_blocks(begin, end, kW, [&](int64_t first, int64_t rows) {
+      const auto one = [&](int64_t r) { return row(x + (first + r) * n); };
+      const V result = fold_rows<T>(rows, one, combine_lanes<R, T>);
+      if (rows == kW) {
+        result.store(y + first);
+      } else {
+        result.store_partial(y + first, rows);
+      }
+    });
+  };
+  if (n <= kW) {
+    const V id = V::set1(R::identity());
+    const auto lanes = V::first(n);
+    run([=](const T* from) {
+      return R::combine(id, select<T>(lanes, R::map(V::load_partial(from, n)), id));
+    });
+  } else if (n < 8 * kW) {
+    run([n](const T* from) { return reduce_short<R>(from, n); });
+  } else {
+    run([n](const T* from) { return reduce_lanes<R>(from, n); });
+  }
 }
 
 // ---------------------------------------------------------------- columns
@@ -318,9 +358,8 @@ void reduce_with(const ReduceArgs& args, const Exec& exec) {
     return;
   }
   if (inner == 1) {
-    parallel_for(exec, args.outer, grain_for(n + 8), [&](int64_t begin, int64_t end) {
-      for (int64_t o = begin; o < end; ++o) y[o] = reduce_contiguous<R>(x + o * n, n);
-    });
+    parallel_for(exec, args.outer, grain_for(n + 8),
+                 [&](int64_t begin, int64_t end) { reduce_rows<R>(x, n, y, begin, end); });
     return;
   }
   if (inner < kTileColumns<T>) {
@@ -473,22 +512,74 @@ bool beats(T a, T b) {
   }
 }
 
+/// beats() lane by lane.
 template <bool kMax, class T>
-std::int32_t arg_contiguous(const T* x, int64_t n) {
+typename Vec<T>::Bits beating(Vec<T> a, Vec<T> b) {
+  const auto better = kMax ? a > b : a < b;
+  if constexpr (!Vec<T>::kFloating) return better;
+  return better | ((a != a) & (b == b));
+}
+
+/// One row's candidates: lane l has the first best of elements l, l + kWidth, ... and its place.
+template <class T>
+struct ArgLanes {
+  Vec<T> best;
+  Vec<typename Vec<T>::Int> where;
+};
+
+template <bool kMax, class T>
+ArgLanes<T> arg_lanes(const T* x, int64_t n) {
+  using V = Vec<T>;
+  using Int = typename V::Int;
+  using I = Vec<Int>;
+  constexpr int64_t kW = V::kWidth;
   using R = std::conditional_t<kMax, Max<T>, Min<T>>;
-  if (n == 0) return 0;
-  const T best = reduce_contiguous<R>(x, n);
-  const auto hit = [best](T v) { return best != best ? v != v : v == best; };
-  int64_t i = 0;
-  for (; i + 64 <= n; i += 64) {
-    bool found = false;
-    for (int64_t k = 0; k < 64; ++k) found |= hit(x[i + k]);
-    if (found) break;
+  alignas(64) static constexpr auto kRamp = [] {
+    struct {
+      Int at[kW];
+    } r{};
+    for (int i = 0; i < kW; ++i) r.at[i] = i;
+    return r;
+  }();
+  I at = I::load(kRamp.at);
+  if (n < kW) {  // lanes without an element never win
+    const auto here = V::first(n);
+    return {select<T>(here, V::load_partial(x, n), V::set1(R::identity())),
+            select<Int>(here, at, I::set1(std::numeric_limits<Int>::max()))};
   }
-  for (; i < n; ++i) {
-    if (hit(x[i])) return static_cast<std::int32_t>(i);
-  }
-  return 0;
+  ArgLanes<T> lanes{V::load(x), at};
+  const I step = I::set1(kW);
+  const auto compare = [&](V v, typename V::Bits mask) {
+    at = at + step;
+    const auto wins = beating<kMax>(v, lanes.best) & mask;
+    lanes.best = select<T>(wins, v, lanes.best);
+    lanes.where = select<Int>(wins, at, lanes.where);
+  };
+  int64_t i = kW;
+  for (; i + kW <= n; i += kW) compare(V::load(x + i), ~typename V::Bits{});
+  if (i < n) compare(V::load_partial(x + i, n - i), V::first(n - i));
+  return lanes;
+}
+
+/// y[r] = place of the first best of row r, for at most kWidth rows.
+template <bool kMax, class T>
+void arg_rows(const T* x, int64_t n, std::int32_t* y, int64_t rows) {
+  using V = Vec<T>;
+  using Int = typename V::Int;
+  using I = Vec<Int>;
+  using R = std::conditional_t<kMax, Max<T>, Min<T>>;
+  ArgLanes<T> lanes[V::kWidth];
+  for (int64_t r = 0; r < rows; ++r) lanes[r] = arg_lanes<kMax>(x + r * n, n);
+  const V best = fold_rows<T>(rows, [&](int64_t r) { return lanes[r].best; }, combine_lanes<R, T>);
+  const I none = I::set1(std::numeric_limits<Int>::max());
+  const auto candidates = [&](int64_t r) {
+    const V winner = V::set1(best[r]);
+    auto equal = lanes[r].best == winner;
+    if constexpr (V::kFloating) equal |= (lanes[r].best != lanes[r].best) & (winner != winner);
+    return select<Int>(equal, lanes[r].where, none);
+  };
+  const I place = fold_rows<Int>(rows, candidates, [](I a, I b) { return minimum(a, b); });
+  for (int64_t r = 0; r < rows; ++r) y[r] = static_cast<std::int32_t>(place[r]);
 }
 
 template <bool kMax, class T>
@@ -499,7 +590,9 @@ void reduce_arg(const ReduceArgs& args, const Exec& exec) {
   const int64_t inner = args.inner;
   if (inner == 1) {
     parallel_for(exec, args.outer, grain_for(n + 8), [&](int64_t begin, int64_t end) {
-      for (int64_t o = begin; o < end; ++o) y[o] = arg_contiguous<kMax>(x + o * n, n);
+      if (n == 0) return std::fill(y + begin, y + end, 0);
+      for_row_blocks(begin, end, Vec<T>::kWidth,
+                     [&](int64_t r, int64_t rows) { arg_rows<kMax>(x + r * n, n, y + r, rows); });
     });
     return;
   }

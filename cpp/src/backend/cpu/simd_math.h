@@ -171,14 +171,13 @@ inline bool any(typename Vec<T>::Bits mask) {
 
 }  // namespace math_detail
 
-/// float 1.0 ulp, double 1.0 ulp.
+namespace math_detail {
+/// exp(x) for x that is not large.
 template <class T>
-inline Vec<T> exp(Vec<T> x) {
+inline Vec<T> exp_below(Vec<T> x) {
   using V = Vec<T>;
   constexpr bool kSingle = std::is_same_v<T, float>;
-  const V hi = V::set1(kSingle ? T(89) : T(710));
-  const V lo = V::set1(kSingle ? T(-104) : T(-746));
-  x = at_least(at_most(x, hi), lo);
+  x = at_least(x, V::set1(kSingle ? T(-104) : T(-746)));
   V shifted, n, r;
   math_detail::reduce_exp(x, shifted, n, r);
   const V r2 = r * r;
@@ -191,6 +190,14 @@ inline Vec<T> exp(Vec<T> x) {
   p = fma(p, r, V::set1(T(0.5)));
   p = fma(p, r2, r) + V::set1(T(1));
   return math_detail::scale(p, n);
+}
+}  // namespace math_detail
+
+/// float 1.0 ulp, double 1.0 ulp.
+template <class T>
+inline Vec<T> exp(Vec<T> x) {
+  return math_detail::exp_below(
+      at_most(x, Vec<T>::set1(std::is_same_v<T, float> ? T(89) : T(710))));
 }
 
 /// float 1.5 ulp, double 2.0 ulp.
@@ -287,9 +294,10 @@ inline Vec<T> tanh(Vec<T> x) {
 template <class T>
 inline Vec<T> sigmoid(Vec<T> x) {
   using V = Vec<T>;
-  const V e = exp(-abs(x));
+  const V below = {(typename V::Packet)(x.ubits() | V::sign_bits())};  // -|x|
+  const V e = math_detail::exp_below(below);
   const V one = V::set1(T(1));
-  return select<T>(x >= V::zero(), one, e) / (one + e) + select<T>(x != x, x, V::zero());
+  return select<T>(x >= V::zero(), one, e) / (one + e);
 }
 
 /// float 1.5 ulp; double per lane, 1 ulp.
@@ -426,7 +434,7 @@ inline Vec<T> cos(Vec<T> x) {
 template <class T>
 inline Vec<T> softplus(Vec<T> x) {
   using V = Vec<T>;
-  return select<T>(x <= V::zero(), V::zero(), x) + log1p(exp(-abs(x)));
+  return select<T>(x <= V::zero(), V::zero(), x) + log1p(math_detail::exp_below(-abs(x)));
 }
 
 }  // namespace LAMELLA_ISA_NAMESPACE
