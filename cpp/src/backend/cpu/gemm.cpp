@@ -26,8 +26,9 @@ EIGEN_STRONG_INLINE void load_row(const LaneOf<P>* p, std::int64_t last, P (&v)[
   }
 }
 
+// Always inlined: called, it would take the sums through memory.
 template <class P, int NV, int MR, class TileT>
-EIGEN_STRONG_INLINE void store_tile(const TileT& t, P (&acc)[MR][NV]) {
+EIGEN_ALWAYS_INLINE void store_tile(const TileT& t, P (&acc)[MR][NV]) {
   using T = LaneOf<P>;
   const bool finish = t.epilogue != nullptr;
   const bool has_bias = finish && t.epilogue->bias != nullptr;
