@@ -23,8 +23,8 @@ inline constexpr int kStrip = 12;
 /// Multiply-adds that are worth a chunk of their own in parallel loops.
 inline constexpr std::int64_t kGemmGrain = 1 << 18;
 
-/// Elements of k that are summed in registers before they are added to memory.
-inline constexpr std::int64_t kBlockK = 256;
+/// Most elements of k that are summed in registers before they are added to memory.
+inline constexpr std::int64_t kBlockK = 512;
 
 enum class PanelKind : std::uint8_t { kQuarter, kHalf, kSingle, kWide, kRow4, kRow8 };
 
@@ -155,7 +155,7 @@ void finish_row(const Epilogue<T>& epilogue, T* row, std::int64_t n);
 /// list, steps, c and epilogue come in `tile`; rows of c are ldc apart.
 template <class T>
 void run_strips(const Panel& panel, bool masked, std::int64_t m, std::int64_t a_row,
-                std::int64_t ldc, Tile<T> tile);
+                std::int64_t ldc, Tile<T> tile, bool prefetch = false);
 
 }  // namespace LAMELLA_ISA_NAMESPACE
 }  // namespace lamella::kernels
