@@ -10,10 +10,6 @@ namespace {
 
 namespace ei = Eigen::internal;
 
-// Tiles with 2 vectors a row: 12 rows fill 24 of AVX-512's 32 registers, 6 rows 12 of 16.
-template <class T>
-inline constexpr int kWideRows = sizeof(FullPacket<T>) == 64 ? 12 : 6;
-
 template <class P, int NV, bool Masked>
 EIGEN_STRONG_INLINE void load_row(const LaneOf<P>* p, std::int64_t last, P (&v)[NV]) {
 #pragma GCC unroll 8
@@ -338,21 +334,28 @@ void finish_row(const Epilogue<T>& e, T* row, std::int64_t n) {
 
 template <class T>
 void run_strips(const Panel& panel, bool masked, std::int64_t m, std::int64_t a_row,
-                std::int64_t ldc, Tile<T> tile, bool prefetch) {
+                std::int64_t ldc, Tile<T> tile) {
+  const Rows rows{m, a_row, kWideRows<T> * a_row, ldc};
+  run_strips(panel, masked, rows, tile, false);
+}
+
+template <class T>
+void run_strips(const Panel& panel, bool masked, const Rows& grid, Tile<T> tile, bool prefetch) {
   constexpr int kLine = 64 / static_cast<int>(sizeof(T));
+  constexpr int kGroup = kWideRows<T>;
   const int most = tile_rows<T>(panel.kind);
   std::int64_t a_off[kStrip];
   std::int64_t c_off[kStrip];
   for (int i = 0; i < kStrip; ++i) {
-    a_off[i] = i * a_row;
-    c_off[i] = i * ldc;
+    a_off[i] = i / kGroup * grid.a_group + i % kGroup * grid.a_row;
+    c_off[i] = i * grid.ldc;
   }
   tile.a_off = a_off;
   tile.c_off = c_off;
   tile.cols = panel.cols;
   TileFn<T> kernel = nullptr;
-  for (std::int64_t i = 0; i < m; i += most) {
-    const int rows = static_cast<int>(std::min<std::int64_t>(most, m - i));
+  for (std::int64_t i = 0; i < grid.m; i += most) {
+    const int rows = static_cast<int>(std::min<std::int64_t>(most, grid.m - i));
     if (kernel == nullptr || rows != tile.rows) {
       kernel = tile_kernel<T>(panel, rows, masked);
       tile.rows = rows;
@@ -363,8 +366,8 @@ void run_strips(const Panel& panel, bool masked, std::int64_t m, std::int64_t a_
       }
     }
     kernel(tile);
-    tile.a_shift += most * a_row;
-    tile.c += most * ldc;
+    tile.a_shift += most / kGroup * grid.a_group;
+    tile.c += most * grid.ldc;
   }
 }
 
@@ -377,7 +380,8 @@ void run_strips(const Panel& panel, bool masked, std::int64_t m, std::int64_t a_
   template void activate<T>(Activation, double, T*, std::int64_t);                                \
   template void finish_row<T>(const Epilogue<T>&, T*, std::int64_t);                              \
   template void run_strips<T>(const Panel&, bool, std::int64_t, std::int64_t, std::int64_t,       \
-                              Tile<T>, bool);
+                              Tile<T>);                                                           \
+  template void run_strips<T>(const Panel&, bool, const Rows&, Tile<T>, bool);
 LAMELLA_GEMM_INSTANCES(float)
 LAMELLA_GEMM_INSTANCES(double)
 #undef LAMELLA_GEMM_INSTANCES

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "backend/cpu/gemm_blocked.h"
+#include "backend/cpu/gemm_thin.h"
 #include "backend/cpu/gemm_vector.h"
 
 namespace lamella::kernels {
@@ -12,6 +13,7 @@ inline namespace LAMELLA_ISA_NAMESPACE {
 namespace {
 
 constexpr std::int64_t kFewRows = 64;         // up to here b's panels are not worth packing
+constexpr std::int64_t kStripsToPack = 4;     // or up to here, where b's rows collide
 constexpr std::int64_t kSmallB = 8192;        // elements of b that stay in the first-level cache
 constexpr std::int64_t kLargeCost = 1 << 22;  // multiply-adds from which blocking pays
 
@@ -36,6 +38,7 @@ void without_k(const Product<T>& p) {
 template <class T>
 void multiply_in_place(const Product<T>& p, std::int64_t m0, std::int64_t m1, std::int64_t n0,
                        std::int64_t n1) {
+  if (p.k <= kThinK) return multiply_thin(p, m0, m1, n0, n1);
   const std::int64_t columns = n1 - n0;
   if (m1 - m0 == 1 && !p.tb && columns > (p.k * columns > kSmallB ? 2 : 4) * kPanelWidth<T>) {
     return row_by_matrix(p, n0, n1);
@@ -43,7 +46,11 @@ void multiply_in_place(const Product<T>& p, std::int64_t m0, std::int64_t m1, st
   alignas(64) T packed[kBlockK * kPanelWidth<T>];
   const std::int64_t rows = m1 - m0;
   const std::int64_t k_block = block_k(p.k);
-  const bool pack = p.tb || (rows > kFewRows && p.k * p.n > kSmallB);
+  // Rows a page apart contend for one set of the first-level cache. Low tiles read them often.
+  const bool collide =
+      kWideRows<T> < kStrip && p.ldb * static_cast<std::int64_t>(sizeof(T)) % 4096 == 0;
+  const bool pack = p.tb || (collide && rows > kStripsToPack * kWideRows<T>) ||
+                    (rows > kFewRows && p.k * p.n > kSmallB);
   for (std::int64_t j = n0; j < n1;) {
     const Panel panel = rows == 1 && !pack ? next_row_panel<T>(n1 - j) : next_panel<T>(n1 - j);
     const Epilogue<T> epilogue = epilogue_from(p.epilogue, j);
@@ -82,22 +89,30 @@ void multiply_medium(const Product<T>& p, const Exec& exec) {
     multiply_in_place(p, 0, p.m, 0, p.n);
     return;
   }
-  if (p.m <= kFewRows) {
-    const std::int64_t unit = p.m == 1 ? 4 * kPanelWidth<T> : kPanelWidth<T>;
-    const std::int64_t grain = round_up(kGemmGrain / std::max<std::int64_t>(1, p.m * p.k), unit);
-    parallel_for(exec, p.n, std::max(unit, grain),
-                 [&](std::int64_t j0, std::int64_t j1) { multiply_in_place(p, 0, p.m, j0, j1); });
-  } else {
+  if (p.m > kFewRows) {
     const std::int64_t grain = round_up(kGemmGrain / std::max<std::int64_t>(1, p.n * p.k), kStrip);
     parallel_for(exec, p.m, std::max<std::int64_t>(2 * kStrip, grain),
                  [&](std::int64_t i0, std::int64_t i1) { multiply_in_place(p, i0, i1, 0, p.n); });
+    return;
   }
+  // A grid of units; where b is packed, every unit of columns packs it once.
+  const std::int64_t rows = p.tb ? p.m : std::min<std::int64_t>(p.m, kStrip);
+  const std::int64_t unit = p.m == 1 ? 4 * kPanelWidth<T> : kPanelWidth<T>;
+  const std::int64_t columns = std::max(unit, round_up(kGemmGrain / (2 * rows * p.k), unit));
+  const std::int64_t across = (p.n + columns - 1) / columns;
+  const std::int64_t down = (p.m + rows - 1) / rows;
+  parallel_for(exec, across * down, 1, [&](std::int64_t u, std::int64_t) {
+    const std::int64_t i = u % down * rows;
+    const std::int64_t j = u / down * columns;
+    multiply_in_place(p, i, std::min(p.m, i + rows), j, std::min(p.n, j + columns));
+  });
 }
 
 // ---------------------------------------------------------------- dispatch
 
 template <class T>
 void multiply(Product<T> p, T* workspace, const Exec& exec) {
+  if (p.tb && p.k == 1 && p.ldb == 1) p.tb = false;  // one row, whichever way it is seen
   if (p.k == 0) {
     without_k(p);
     return;
@@ -157,7 +172,7 @@ void multiply_all(const MatmulArgs& p, const Exec& exec) {
   }
   const std::int64_t cost = std::max<std::int64_t>(1, p.m * p.n * std::max<std::int64_t>(1, p.k));
   const Exec serial{1, exec.fault};
-  parallel_for(exec, p.batch, kGemmGrain / cost, [&](std::int64_t i0, std::int64_t i1) {
+  parallel_for(exec, p.batch, kGemmGrain / 4 / cost, [&](std::int64_t i0, std::int64_t i1) {
     for (std::int64_t i = i0; i < i1; ++i) multiply(nth(i), static_cast<T*>(nullptr), serial);
   });
 }
