@@ -31,7 +31,12 @@ void thin_panel(const Product<T>& p, std::int64_t m0, std::int64_t m1, std::int6
   Vec<T> bias[NV];
 #pragma GCC unroll 2
   for (int q = 0; q < NV; ++q) bias[q] = Vec<T>::set1(T(-0.0));  // changes no bit of a sum
-  if (epilogue.bias != nullptr) load(epilogue.bias, bias);
+  if (epilogue.bias != nullptr && epilogue.bias_step == 0) {
+#pragma GCC unroll 2
+    for (int q = 0; q < NV; ++q) bias[q] = Vec<T>::set1(*epilogue.bias);
+  } else if (epilogue.bias != nullptr) {
+    load(epilogue.bias, bias);
+  }
   const T* a = p.a + m0 * p.a_row;
   T* c = p.c + m0 * p.ldc + j;
   for (std::int64_t i = m0; i < m1; ++i, a += p.a_row, c += p.ldc) {
