@@ -13,12 +13,13 @@ inline namespace LAMELLA_ISA_NAMESPACE {
 namespace {
 
 constexpr std::int64_t kFewRows = 64;         // up to here b's panels are not worth packing
+constexpr std::int64_t kFewColumns = 48;      // and a's rows not worth copying
 constexpr std::int64_t kStripsToPack = 4;     // or up to here, where b's rows collide
 constexpr std::int64_t kSmallB = 8192;        // elements of b that stay in the first-level cache
 constexpr std::int64_t kLargeCost = 1 << 22;  // multiply-adds from which blocking pays
 
 bool is_large(std::int64_t m, std::int64_t n, std::int64_t k) {
-  return m > kFewRows && n > 1 && k > 0 && m * n >= (kLargeCost + k - 1) / k;
+  return m > kFewRows && n > kFewColumns && k > 0 && m * n >= (kLargeCost + k - 1) / k;
 }
 
 // ---------------------------------------------------------------- no product at all
