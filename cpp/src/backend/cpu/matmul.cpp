@@ -13,7 +13,7 @@ inline namespace LAMELLA_ISA_NAMESPACE {
 namespace {
 
 constexpr std::int64_t kFewRows = 64;         // up to here b's panels are not worth packing
-constexpr std::int64_t kFewColumns = 48;      // and a's rows not worth copying
+constexpr std::int64_t kFewColumns = 96;      // and a's rows not worth copying
 constexpr std::int64_t kStripsToPack = 4;     // or up to here, where b's rows collide
 constexpr std::int64_t kSmallB = 8192;        // elements of b that stay in the first-level cache
 constexpr std::int64_t kLargeCost = 1 << 22;  // multiply-adds from which blocking pays
@@ -92,7 +92,8 @@ void multiply_medium(const Product<T>& p, const Exec& exec) {
   }
   if (p.m > kFewRows) {
     const std::int64_t grain = round_up(kGemmGrain / std::max<std::int64_t>(1, p.n * p.k), kStrip);
-    parallel_for(exec, p.m, std::max<std::int64_t>(2 * kStrip, grain),
+    const std::int64_t fewest = (p.tb ? 6 : 2) * kStrip;  // every unit packs b again
+    parallel_for(exec, p.m, std::max(fewest, grain),
                  [&](std::int64_t i0, std::int64_t i1) { multiply_in_place(p, i0, i1, 0, p.n); });
     return;
   }
