@@ -8,6 +8,7 @@
 #include <cstring>
 #include <limits>
 #include <random>
+#include <utility>
 #include <vector>
 
 #include "backend/kernels.h"
@@ -195,6 +196,41 @@ TEST(Matmul, RandomSizes) {
   }
 }
 
+TEST(Matmul, FewElementsOfK) {
+  Random r(7);
+  for (i64 k = 1; k <= 9; ++k) {
+    for (i64 i = 0; i < 12; ++i) {
+      Case c{};
+      c.m = r.between(1, 70);
+      c.n = r.between(1, 70);
+      c.k = k;
+      c.ta = r.coin();
+      c.tb = r.coin();
+      c.accumulate = i % 4 == 0;
+      c.bias = r.coin();
+      c.act = static_cast<Activation>(r.between(0, 7));
+      c.batch = r.between(1, 2);
+      c.gap = r.coin() ? 0 : 3;
+      check<float>(c, r);
+      check<double>(c, r);
+      if (HasFatalFailure()) return;
+    }
+  }
+}
+
+TEST(Matmul, RowsAndColumns) {
+  Random r(8);
+  for (const bool ta : {false, true}) {
+    for (const bool tb : {false, true}) {
+      check<float>({1, 2500, 600, ta, tb, false, true, Activation::kRelu, 1, 1}, r);
+      check<double>({1, 1100, 70, ta, tb, true, false, Activation::kNone, 2, 0}, r);
+      check<float>({601, 1, 1300, ta, tb, false, true, Activation::kTanh, 1, 0}, r);
+      check<double>({77, 1, 19, ta, tb, true, false, Activation::kNone, 2, 2}, r);
+      if (HasFatalFailure()) return;
+    }
+  }
+}
+
 TEST(Matmul, LargeSizes) {
   Random r(6);
   for (const bool ta : {false, true}) {
@@ -203,6 +239,8 @@ TEST(Matmul, LargeSizes) {
       check<float>({200, 517, 290, ta, tb, true, false, Activation::kNone, 2, 0}, r);
       check<double>({130, 517, 290, ta, tb, false, true, Activation::kTanh, 1, 0}, r);
       check<float>({70, 5000, 20, ta, tb, false, true, Activation::kGelu, 1, 0}, r);
+      check<double>({70, 100, 1100, ta, tb, true, false, Activation::kNone, 1, 0}, r);
+      check<float>({40, 1024, 40, ta, tb, false, true, Activation::kNone, 1, 0}, r);
       check<float>({32, 100, 784, ta, tb, false, true, Activation::kSilu, 1, 0}, r);
       if (HasFatalFailure()) return;
     }
@@ -211,8 +249,13 @@ TEST(Matmul, LargeSizes) {
 
 TEST(Matmul, ARowDoesNotDependOnTheOthers) {
   Random r(10);
-  const i64 k = 700;
-  for (const i64 n : {1, 7, 33, 300}) {
+  for (const auto& [k, n] : {std::pair<i64, i64>{700, 1},
+                             {700, 7},
+                             {700, 33},
+                             {700, 300},
+                             {5, 40},
+                             {5, 300},
+                             {90, 2500}}) {
     const auto a = r.values<float>(150 * k);
     const auto b = r.values<float>(k * n);
     std::vector<float> all(size(150 * n));

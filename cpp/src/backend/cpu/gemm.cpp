@@ -10,10 +10,6 @@ namespace {
 
 namespace ei = Eigen::internal;
 
-// Tiles with 2 vectors a row: 12 rows fill 24 of AVX-512's 32 registers, 6 rows 12 of 16.
-template <class T>
-inline constexpr int kWideRows = sizeof(FullPacket<T>) == 64 ? 12 : 6;
-
 template <class P, int NV, bool Masked>
 EIGEN_STRONG_INLINE void load_row(const LaneOf<P>* p, std::int64_t last, P (&v)[NV]) {
 #pragma GCC unroll 8
@@ -26,8 +22,9 @@ EIGEN_STRONG_INLINE void load_row(const LaneOf<P>* p, std::int64_t last, P (&v)[
   }
 }
 
+// Always inlined: called, it would take the sums through memory.
 template <class P, int NV, int MR, class TileT>
-EIGEN_STRONG_INLINE void store_tile(const TileT& t, P (&acc)[MR][NV]) {
+EIGEN_ALWAYS_INLINE void store_tile(const TileT& t, P (&acc)[MR][NV]) {
   using T = LaneOf<P>;
   const bool finish = t.epilogue != nullptr;
   const bool has_bias = finish && t.epilogue->bias != nullptr;
@@ -207,24 +204,33 @@ TileFn<T> strided_kernel(PanelKind kind, int rows) {
   return nullptr;
 }
 
-// The columns [at, at + lanes of P) of a panel, transposed block by block in registers.
+// Up to as many columns of a panel as P has lanes, transposed block by block in registers.
 template <class P, class T>
 void transpose_columns(const T* b, std::int64_t ldb, std::int64_t k, std::int64_t cols, T* out,
                        std::int64_t width) {
   constexpr int kW = kLanes<P>;
-  std::int64_t i = 0;
-  for (; i + kW <= k; i += kW) {
-    ei::PacketBlock<P, kW> block;
+  ei::PacketBlock<P, kW> block;
+#pragma GCC unroll 16
+  for (int j = 0; j < kW; ++j) block.packet[j] = ei::pset1<P>(T(0));
+  for (; k >= kW; k -= kW, b += kW, out += kW * width) {
+    ei::PacketBlock<P, kW> turned = block;
 #pragma GCC unroll 16
     for (int j = 0; j < kW; ++j) {
-      block.packet[j] = j < cols ? ei::ploadu<P>(b + j * ldb + i) : ei::pset1<P>(T(0));
+      if (j < cols) turned.packet[j] = ei::ploadu<P>(b + j * ldb);
     }
-    ei::ptranspose(block);
+    ei::ptranspose(turned);
 #pragma GCC unroll 16
-    for (int j = 0; j < kW; ++j) ei::pstoreu(out + (i + j) * width, block.packet[j]);
+    for (int j = 0; j < kW; ++j) ei::pstoreu(out + j * width, turned.packet[j]);
   }
-  for (; i < k; ++i) {
-    for (int j = 0; j < kW; ++j) out[i * width + j] = j < cols ? b[j * ldb + i] : T(0);
+  if (k == 0) return;
+#pragma GCC unroll 16
+  for (int j = 0; j < kW; ++j) {
+    if (j < cols) block.packet[j] = load_first<P>(b + j * ldb, k);
+  }
+  ei::ptranspose(block);
+#pragma GCC unroll 16
+  for (int j = 0; j < kW; ++j) {
+    if (j < k) ei::pstoreu(out + j * width, block.packet[j]);
   }
 }
 
@@ -329,26 +335,39 @@ void finish_row(const Epilogue<T>& e, T* row, std::int64_t n) {
 template <class T>
 void run_strips(const Panel& panel, bool masked, std::int64_t m, std::int64_t a_row,
                 std::int64_t ldc, Tile<T> tile) {
+  const Rows rows{m, a_row, kWideRows<T> * a_row, ldc};
+  run_strips(panel, masked, rows, tile, false);
+}
+
+template <class T>
+void run_strips(const Panel& panel, bool masked, const Rows& grid, Tile<T> tile, bool prefetch) {
+  constexpr int kLine = 64 / static_cast<int>(sizeof(T));
+  constexpr int kGroup = kWideRows<T>;
   const int most = tile_rows<T>(panel.kind);
   std::int64_t a_off[kStrip];
   std::int64_t c_off[kStrip];
   for (int i = 0; i < kStrip; ++i) {
-    a_off[i] = i * a_row;
-    c_off[i] = i * ldc;
+    a_off[i] = i / kGroup * grid.a_group + i % kGroup * grid.a_row;
+    c_off[i] = i * grid.ldc;
   }
   tile.a_off = a_off;
   tile.c_off = c_off;
   tile.cols = panel.cols;
   TileFn<T> kernel = nullptr;
-  for (std::int64_t i = 0; i < m; i += most) {
-    const int rows = static_cast<int>(std::min<std::int64_t>(most, m - i));
+  for (std::int64_t i = 0; i < grid.m; i += most) {
+    const int rows = static_cast<int>(std::min<std::int64_t>(most, grid.m - i));
     if (kernel == nullptr || rows != tile.rows) {
       kernel = tile_kernel<T>(panel, rows, masked);
       tile.rows = rows;
     }
+    if (prefetch) {
+      for (int r = 0; r < rows; ++r) {
+        for (int j = 0; j < panel.cols; j += kLine) __builtin_prefetch(tile.c + c_off[r] + j, 1, 2);
+      }
+    }
     kernel(tile);
-    tile.a_shift += most * a_row;
-    tile.c += most * ldc;
+    tile.a_shift += most / kGroup * grid.a_group;
+    tile.c += most * grid.ldc;
   }
 }
 
@@ -361,7 +380,8 @@ void run_strips(const Panel& panel, bool masked, std::int64_t m, std::int64_t a_
   template void activate<T>(Activation, double, T*, std::int64_t);                                \
   template void finish_row<T>(const Epilogue<T>&, T*, std::int64_t);                              \
   template void run_strips<T>(const Panel&, bool, std::int64_t, std::int64_t, std::int64_t,       \
-                              Tile<T>);
+                              Tile<T>);                                                           \
+  template void run_strips<T>(const Panel&, bool, const Rows&, Tile<T>, bool);
 LAMELLA_GEMM_INSTANCES(float)
 LAMELLA_GEMM_INSTANCES(double)
 #undef LAMELLA_GEMM_INSTANCES

@@ -23,10 +23,14 @@ inline constexpr int kStrip = 12;
 /// Multiply-adds that are worth a chunk of their own in parallel loops.
 inline constexpr std::int64_t kGemmGrain = 1 << 18;
 
-/// Elements of k that are summed in registers before they are added to memory.
-inline constexpr std::int64_t kBlockK = 256;
+/// Most elements of k that are summed in registers before they are added to memory.
+inline constexpr std::int64_t kBlockK = 512;
 
 enum class PanelKind : std::uint8_t { kQuarter, kHalf, kSingle, kWide, kRow4, kRow8 };
+
+/// Rows of a tile with 2 vectors a row: 12 rows fill 24 of AVX-512's 32 registers, 6 rows 12 of 16.
+template <class T>
+inline constexpr int kWideRows = sizeof(FullPacket<T>) == 64 ? 12 : 6;
 
 /// One run of columns: `width` lanes are computed, the first `cols` of them exist.
 struct Panel {
@@ -151,8 +155,19 @@ void activate(Activation act, double alpha, T* row, std::int64_t n);
 template <class T>
 void finish_row(const Epilogue<T>& epilogue, T* row, std::int64_t n);
 
-/// Strips of one panel: rows [0, m) with the left operand's rows a_row elements apart. The segment
-/// list, steps, c and epilogue come in `tile`; rows of c are ldc apart.
+/// Rows for run_strips: those of the left operand lie a_row elements apart in groups of kWideRows,
+/// the groups a_group elements apart; rows of c are ldc apart.
+struct Rows {
+  std::int64_t m;
+  std::int64_t a_row, a_group;
+  std::int64_t ldc;
+};
+
+/// Strips of one panel: rows [0, m). The segment list, steps, c and epilogue come in `tile`.
+/// `prefetch` asks for c's rows before their sums begin, for results that lie far away.
+template <class T>
+void run_strips(const Panel& panel, bool masked, const Rows& rows, Tile<T> tile, bool prefetch);
+/// The same with all rows of the left operand a_row elements apart.
 template <class T>
 void run_strips(const Panel& panel, bool masked, std::int64_t m, std::int64_t a_row,
                 std::int64_t ldc, Tile<T> tile);

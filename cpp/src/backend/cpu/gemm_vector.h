@@ -1,0 +1,218 @@
+// Matrix-vector products: dot products of contiguous rows.
+#pragma once
+
+#include <cstring>
+#include <utility>
+
+#include "backend/cpu/gemm_product.h"
+#include "backend/cpu/parallel.h"
+#include "backend/cpu/simd.h"
+
+namespace lamella::kernels {
+inline namespace LAMELLA_ISA_NAMESPACE {
+
+inline constexpr std::int64_t kDotBlock =
+    1024;  // elements of k that a dot product sums in registers
+inline constexpr std::int64_t kRowColumns = 1024;  // columns of a row that are summed at a time
+
+namespace vector_detail {
+
+template <class T, std::size_t... kI>
+inline Vec<T> interleave(Vec<T> a, Vec<T> b, std::index_sequence<kI...>) {
+  constexpr int kW = Vec<T>::kWidth;  // of every four lanes x0 .. x3: a0 + a2, b0 + b2, a1 + a3, ..
+  return Vec<T>{__builtin_shufflevector(a.v, b.v,
+                                        (kI / 4 * 4 + kI % 4 / 2 + (kI % 2 == 0 ? 0 : kW))...)} +
+         Vec<T>{__builtin_shufflevector(a.v, b.v,
+                                        (kI / 4 * 4 + kI % 4 / 2 + 2 + (kI % 2 == 0 ? 0 : kW))...)};
+}
+
+template <class T, std::size_t... kI>
+inline Vec<T> join(Vec<T> ab, Vec<T> cd, std::index_sequence<kI...>) {
+  constexpr int kW = Vec<T>::kWidth;
+  return Vec<T>{__builtin_shufflevector(ab.v, cd.v,
+                                        (kI / 4 * 4 + kI % 2 + (kI % 4 < 2 ? 0 : kW))...)} +
+         Vec<T>{__builtin_shufflevector(ab.v, cd.v,
+                                        (kI / 4 * 4 + kI % 2 + 2 + (kI % 4 < 2 ? 0 : kW))...)};
+}
+
+template <int kHalf, class T>
+inline Vec<T> fold_to_four(Vec<T> x) {
+  if constexpr (kHalf < 4) {
+    return x;
+  } else {
+    x = x + simd_detail::swap_lanes<kHalf>(x, std::make_index_sequence<Vec<T>::kWidth>{});
+    return fold_to_four<kHalf / 2>(x);
+  }
+}
+
+}  // namespace vector_detail
+
+/// out[r] = the sum of x[r]'s lanes, in the same order for every r.
+template <class T>
+inline void lane_sums(const Vec<T> (&x)[4], T* out) {
+  constexpr int kW = Vec<T>::kWidth;
+  if constexpr (kW < 4) {
+    for (int r = 0; r < 4; ++r) out[r] = sum(x[r]);
+  } else {
+    constexpr auto kLanes = std::make_index_sequence<kW>{};
+    const Vec<T> ab = vector_detail::interleave(x[0], x[1], kLanes);
+    const Vec<T> cd = vector_detail::interleave(x[2], x[3], kLanes);
+    const Vec<T> all = vector_detail::fold_to_four<kW / 2>(vector_detail::join(ab, cd, kLanes));
+    std::memcpy(out, &all.v, 4 * sizeof(T));
+  }
+}
+
+// The sums over [0, k) of rows[r] * v for the first `count` (1 .. 4) rows.
+template <class T>
+inline void dots(const T* rows, std::int64_t ld, int count, const T* v, std::int64_t k, T* out) {
+  constexpr int kW = Vec<T>::kWidth;
+  const T* row[4];
+  Vec<T> acc[4];
+  Vec<T> odd[4];
+#pragma GCC unroll 4
+  for (int r = 0; r < 4; ++r) {
+    row[r] = rows + std::min(r, count - 1) * ld;
+    acc[r] = odd[r] = Vec<T>::zero();
+  }
+  std::int64_t i = 0;
+  for (; i + 2 * kW <= k; i += 2 * kW) {
+    const Vec<T> v0 = Vec<T>::load(v + i);
+    const Vec<T> v1 = Vec<T>::load(v + i + kW);
+#pragma GCC unroll 4
+    for (int r = 0; r < 4; ++r) {
+      acc[r] = fma(Vec<T>::load(row[r] + i), v0, acc[r]);
+      odd[r] = fma(Vec<T>::load(row[r] + i + kW), v1, odd[r]);
+    }
+  }
+  if (i + kW <= k) {
+    const Vec<T> v0 = Vec<T>::load(v + i);
+#pragma GCC unroll 4
+    for (int r = 0; r < 4; ++r) acc[r] = fma(Vec<T>::load(row[r] + i), v0, acc[r]);
+    i += kW;
+  }
+  if (i < k) {
+    const Vec<T> v1 = Vec<T>::load_partial(v + i, k - i);
+#pragma GCC unroll 4
+    for (int r = 0; r < 4; ++r) {
+      odd[r] = fma(Vec<T>::load_partial(row[r] + i, k - i), v1, odd[r]);
+    }
+  }
+#pragma GCC unroll 4
+  for (int r = 0; r < 4; ++r) acc[r] = acc[r] + odd[r];
+  lane_sums(acc, out);
+}
+
+/// out[i * out_step] = rows[i] . v for i in [0, n): rows contiguous along k, v with any step.
+template <class T>
+void matrix_vector(const T* rows, std::int64_t ld, const T* v, std::int64_t v_step, std::int64_t k,
+                   T* out, std::int64_t out_step, std::int64_t n, bool accumulate,
+                   const Epilogue<T>& epilogue) {
+  T gathered[kDotBlock];
+  for (std::int64_t k0 = 0; k0 < k; k0 += kDotBlock) {
+    const std::int64_t kn = std::min(kDotBlock, k - k0);
+    const T* vb = v + k0 * v_step;
+    if (v_step != 1) {
+      for (std::int64_t i = 0; i < kn; ++i) gathered[i] = vb[i * v_step];
+      vb = gathered;
+    }
+    const bool add = accumulate || k0 > 0;
+    for (std::int64_t i = 0; i < n; i += 4) {
+      const int some = static_cast<int>(std::min<std::int64_t>(4, n - i));
+      if (some == 4 && out_step == 1 && !add) {
+        dots(rows + i * ld + k0, ld, 4, vb, kn, out + i);
+        continue;
+      }
+      T sums[4];
+      dots(rows + i * ld + k0, ld, some, vb, kn, sums);
+      for (int r = 0; r < some; ++r) {
+        T& y = out[(i + r) * out_step];
+        y = add ? y + sums[r] : sums[r];
+      }
+    }
+  }
+  if (epilogue.bias == nullptr && epilogue.act == Activation::kNone) return;
+  if (out_step == 1) {
+    finish_row(epilogue, out, n);
+  } else {
+    for (std::int64_t i = 0; i < n; ++i) {
+      const Epilogue<T> here = epilogue_from(epilogue, i);
+      finish_row(here, out + i * out_step, 1);
+    }
+  }
+}
+
+template <class T>
+void by_dots(const Product<T>& p, const Exec& exec) {
+  const std::int64_t grain = round_up(std::max<std::int64_t>(1, kGemmGrain / 4 / p.k), 4);
+  if (p.n == 1 && p.a_step == 1) {  // rows of a
+    Epilogue<T> epilogue = p.epilogue;
+    epilogue.bias_step = 0;
+    parallel_for(exec, p.m, grain, [&](std::int64_t i0, std::int64_t i1) {
+      matrix_vector(p.a + i0 * p.a_row, p.a_row, p.b, p.tb ? 1 : p.ldb, p.k, p.c + i0 * p.ldc,
+                    p.ldc, i1 - i0, p.accumulate, epilogue);
+    });
+  } else {  // rows of b^T
+    parallel_for(exec, p.n, grain, [&](std::int64_t j0, std::int64_t j1) {
+      matrix_vector(p.b + j0 * p.ldb, p.ldb, p.a, p.a_step, p.k, p.c + j0, 1, j1 - j0, p.accumulate,
+                    epilogue_from(p.epilogue, j0));
+    });
+  }
+}
+
+/// sums[0 .. n) += a[0 .. R) times R rows of b, in the order of k.
+template <class T, int R>
+inline void add_rows(const T* a, std::int64_t a_step, const T* b, std::int64_t ldb, std::int64_t n,
+                     T* sums) {
+  constexpr int kW = Vec<T>::kWidth;
+  Vec<T> x[R];
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r) x[r] = Vec<T>::set1(a[r * a_step]);
+  std::int64_t j = 0;
+  for (; j + kW <= n; j += kW) {
+    Vec<T> y = Vec<T>::load(sums + j);
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) y = fma(x[r], Vec<T>::load(b + r * ldb + j), y);
+    y.store(sums + j);
+  }
+  if (j < n) {
+    Vec<T> y = Vec<T>::load(sums + j);
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) y = fma(x[r], Vec<T>::load_partial(b + r * ldb + j, n - j), y);
+    y.store(sums + j);
+  }
+}
+
+/// Columns [j0, j1) of a product with one row; b is read row after row.
+template <class T>
+void row_by_matrix(const Product<T>& p, std::int64_t j0, std::int64_t j1) {
+  constexpr int kW = Vec<T>::kWidth;
+  alignas(64) T sums[kRowColumns];
+  const std::int64_t k_block = block_k(p.k);
+  for (; j0 < j1; j0 += kRowColumns) {
+    const std::int64_t n = std::min(kRowColumns, j1 - j0);
+    T* c = p.c + j0;
+    for (std::int64_t k0 = 0; k0 < p.k; k0 += k_block) {
+      const std::int64_t end = std::min(p.k, k0 + k_block);
+      std::fill(sums, sums + round_up(n, kW), T(0));
+      std::int64_t k = k0;
+      const T* a = p.a + k * p.a_step;
+      const T* b = p.b + k * p.ldb + j0;
+      for (; k + 8 <= end; k += 8, a += 8 * p.a_step, b += 8 * p.ldb) {
+        add_rows<T, 8>(a, p.a_step, b, p.ldb, n, sums);
+      }
+      for (; k + 2 <= end; k += 2, a += 2 * p.a_step, b += 2 * p.ldb) {
+        add_rows<T, 2>(a, p.a_step, b, p.ldb, n, sums);
+      }
+      if (k < end) add_rows<T, 1>(a, p.a_step, b, p.ldb, n, sums);
+      if (p.accumulate || k0 > 0) {
+        for (std::int64_t j = 0; j < n; ++j) c[j] += sums[j];
+      } else {
+        std::copy_n(sums, n, c);
+      }
+    }
+    finish_row(epilogue_from(p.epilogue, j0), c, n);
+  }
+}
+
+}  // namespace LAMELLA_ISA_NAMESPACE
+}  // namespace lamella::kernels
