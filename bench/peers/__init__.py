@@ -12,7 +12,8 @@ import numpy as np
 # name -> (module here, factory in it, packages that must be installed)
 _PEERS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "lamella": ("keras_like", "lamella_peer", ("lamella",)),
-    "torch": ("torch_eager", "peer", ("torch",)),
+    "torch": ("torch_peer", "eager", ("torch",)),
+    "torch-compile": ("torch_peer", "compiled", ("torch",)),
     "keras-tensorflow": ("keras_like", "keras_peer", ("keras", "tensorflow")),
     "keras-jax": ("keras_like", "keras_peer", ("keras", "jax")),
     "keras-torch": ("keras_like", "keras_peer", ("keras", "torch")),
@@ -28,19 +29,27 @@ class Unsupported(Exception):
 
 
 class Task(Protocol):
-    """A workload that is ready to run."""
+    """A model or an op that is ready to run."""
 
-    def run(self) -> Any:
-        """What is timed; returns when the work is done."""
+    def run(self, count: int) -> Any:
+        """What is timed: `count` units at least; returns the number that were done."""
 
-    def results(self) -> list[np.ndarray]:
-        """A model's predictions for all rows, or an op's results."""
+    def results(self, rows: int) -> list[np.ndarray]:
+        """A model's predictions for the first rows, or an op's results."""
+
+
+class TrainingTask(Task, Protocol):
+    """A model that is trained."""
+
+    def loss(self) -> float:
+        """One step on the first batch: its loss before the update."""
 
 
 class Peer(Protocol):
     """A library under test."""
 
     versions: dict[str, str]
+    symmetric_padding: bool  # of "same" convolutions with an odd row to spare
 
     def prepare(self, workload: Any) -> Task:
         """Builds the workload with its weights; raises Unsupported."""

@@ -7,5 +7,6 @@ from workloads.ops import OPS
 from workloads.spec import ModelWorkload, OpWorkload
 
 WORKLOADS: dict[str, ModelWorkload | OpWorkload] = {w.name: w for w in (*MODELS, *OPS)}
+GROUPS = tuple(dict.fromkeys(w.group for w in WORKLOADS.values()))
 
-__all__ = ["WORKLOADS", "ModelWorkload", "OpWorkload"]
+__all__ = ["GROUPS", "WORKLOADS", "ModelWorkload", "OpWorkload"]
