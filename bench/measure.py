@@ -8,12 +8,14 @@ import os
 import statistics
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
 HERE = Path(__file__).parent
+MEASURING, PREPARING = -15, 10  # priorities where others measure too
 
 
 def environment(threads: int) -> dict[str, str]:
@@ -69,6 +71,7 @@ class Worker:
                 stderr=self.log,
                 text=True,
                 env=environment(self.threads) | self.extra,
+                start_new_session=True,
             )
             self.set_nice(self.nice)
         assert self.process.stdin is not None
@@ -85,11 +88,19 @@ class Worker:
         return {"error": f"the process ended with status {status}"}
 
     def set_nice(self, nice: int) -> None:
-        """Gives way to others, or no longer (which only root may)."""
-        if self.process is not None:
-            for thread in Path(f"/proc/{self.process.pid}/task").iterdir():
-                with contextlib.suppress(OSError):
-                    os.setpriority(os.PRIO_PROCESS, int(thread.name), nice)
+        """Gives way to others, or goes before them where that is allowed.
+
+        On Linux each thread has a nice value, and so has each session where the kernel
+        shares the processors among sessions first: a worker is a session of its own.
+        """
+        if self.process is None or not Path("/proc/self/task").exists():
+            return
+        folder = Path(f"/proc/{self.process.pid}")
+        with contextlib.suppress(OSError):
+            (folder / "autogroup").write_text(str(nice))
+        for thread in folder.glob("task/*"):
+            with contextlib.suppress(OSError):
+                os.setpriority(os.PRIO_PROCESS, int(thread.name), nice)
 
     def close(self) -> None:
         """Ends the process: its input closes."""
@@ -112,10 +123,10 @@ def turn(lock: Path | None, workers: Sequence[Worker] = ()) -> Iterator[None]:
     with lock.open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         for worker in workers:
-            worker.set_nice(0)
+            worker.set_nice(MEASURING)
         yield
         for worker in workers:
-            worker.set_nice(19)
+            worker.set_nice(PREPARING)
 
 
 def summary(samples: list[float]) -> dict[str, Any]:
@@ -127,42 +138,71 @@ def summary(samples: list[float]) -> dict[str, Any]:
     }
 
 
-def interleave(
-    workers: Sequence[Worker],
-    workload: str,
-    rounds: int,
-    seconds: float,
-    lock: Path | None = None,
-) -> dict[str, Any]:
-    """All workers on one workload: built and checked one by one, timed in turns."""
-    versions: dict[str, str] = {}
-    failed: dict[str, str] = {}
-    ready: list[Worker] = []
-    for worker in workers:
-        answer = worker.ask(prepare=workload, seconds=seconds)
-        if "versions" in answer:
-            versions |= answer["versions"]
-            ready.append(worker)
-        elif "error" in answer:
-            failed[worker.label] = answer["error"]
-    samples: dict[str, list[float]] = {worker.label: [] for worker in ready}
-    with turn(lock, ready):
+class Race:
+    """Workers that take turns at one workload."""
+
+    def __init__(
+        self, workers: Sequence[Worker], workload: str, seconds: float
+    ) -> None:
+        """Has it built and checked by one worker after the other."""
+        self.workload = workload
+        self.versions: dict[str, str] = {}
+        self.failed: dict[str, str] = {}
+        self.ready: list[Worker] = []
+        for worker in workers:
+            answer = worker.ask(prepare=workload, seconds=seconds)
+            if "versions" in answer:
+                self.versions |= answer["versions"]
+                self.ready.append(worker)
+            elif "error" in answer:
+                self.failed[worker.label] = answer["error"]
+        self.samples: dict[str, list[float]] = {w.label: [] for w in self.ready}
+
+    def run(self, rounds: int) -> None:
+        """A sample of each in every round, nobody always first."""
         for done in range(rounds):
-            for i in range(len(ready)):
-                worker = ready[(done + i) % len(ready)]  # nobody is always first
-                if worker.label in failed:
+            for i in range(len(self.ready)):
+                worker = self.ready[(done + i) % len(self.ready)]
+                if worker.label in self.failed:
                     continue
-                answer = worker.ask(sample=True)
+                answer = worker.ask(sample=self.workload)
                 if "seconds" in answer:
-                    samples[worker.label].append(answer["seconds"])
+                    self.samples[worker.label].append(answer["seconds"])
                 else:
-                    failed[worker.label] = answer["error"]
-    return {
-        "versions": versions,
-        "failed": failed,
-        "times": {
-            label: summary(times)
-            for label, times in samples.items()
-            if label not in failed
-        },
-    }
+                    self.failed[worker.label] = answer["error"]
+
+    def finish(self) -> dict[str, Any]:
+        """Frees what the workers built; what was measured."""
+        for worker in self.ready:
+            worker.ask(forget=self.workload)
+        return {
+            "versions": self.versions,
+            "failed": self.failed,
+            "times": {
+                label: summary(times)
+                for label, times in self.samples.items()
+                if label not in self.failed
+            },
+        }
+
+
+def startup(
+    peer: str, threads: int, what: str, extra: dict[str, str], log: IO[str]
+) -> dict[str, Any]:
+    """What startup.py says; for "xor" the time of its whole process."""
+    begin = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, str(HERE / "startup.py"), peer, str(threads), what],
+        stdout=subprocess.PIPE,
+        stderr=log,
+        text=True,
+        env=environment(threads) | extra,
+        check=False,
+    )
+    seconds = time.perf_counter() - begin
+    if done.returncode:
+        return {"error": f"the process ended with status {done.returncode}"}
+    answer: dict[str, Any] = json.loads(done.stdout)
+    if what == "xor" and "seconds" in answer:
+        answer["seconds"] = seconds
+    return answer

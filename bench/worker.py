@@ -1,10 +1,11 @@
 """One peer in a process of its own; run.py starts it and talks to it.
 
-Protocol, one JSON object a line. Asked {"prepare": workload, "seconds": of a sample}, the
-worker builds the workload, checks it, warms up and says {"versions": ..., "units": ...},
-{"unsupported": text} or {"error": text}. Asked {"sample": true}, it says {"seconds": time
-of one unit}. Asked {"memory": workload} (once in the life of a process), it trains a few
-steps and says {"bytes": by which the resident memory grew above the imports and the data}.
+Protocol, one JSON object a line. Asked {"prepare": workload, "seconds": of a sample},
+the worker builds the workload, checks it, warms up and says {"versions": ..., "units":
+...}, {"unsupported": text} or {"error": text}. Asked {"sample": workload}, it says
+{"seconds": time of one unit}; {"forget": workload} ends it. Asked {"memory": workload}
+(once in the life of a process), it trains a few steps and says {"bytes": by which the
+resident memory grew above the imports and the data}.
 """
 
 from __future__ import annotations
@@ -40,7 +41,9 @@ def pin(threads: int) -> None:
 def check(workload: Any, peer: peers.Peer, task: Any) -> None:
     """Asserts that the peer computes what the others compute, and that it learns."""
     if not isinstance(workload, ModelWorkload):
-        if workload.reference is None:  # the peer's results are random: it checks itself
+        if (
+            workload.reference is None
+        ):  # the peer's results are random: it checks itself
             task.results(0)
             return
         expected = workload.reference(*workload.arrays())
@@ -103,24 +106,25 @@ class Worker:
 
     def __init__(self, name: str, threads: int) -> None:
         self.peer = peers.load(name, threads)
-        self.task: Any = None
-        self.count = 1
+        self.tasks: dict[str, tuple[Any, int]] = {}
 
     def answer(self, question: dict[str, Any]) -> dict[str, Any]:
         """The reply."""
         if "sample" in question:
-            seconds, done = sample(self.task, self.count)
+            seconds, done = sample(*self.tasks[question["sample"]])
             return {"seconds": seconds / done}
         if "memory" in question:
             return {"bytes": memory(self.peer, WORKLOADS[question["memory"]])}
-        self.task = None
-        gc.collect()
+        if "forget" in question:
+            self.tasks.pop(question["forget"], None)
+            gc.collect()
+            return {}
         workload = WORKLOADS[question["prepare"]]
         task = self.peer.prepare(workload)
         check(workload, self.peer, task)
-        self.count = calibrate(task, question["seconds"])
-        self.task = task
-        return {"versions": self.peer.versions, "units": self.count}
+        count = calibrate(task, question["seconds"])
+        self.tasks[workload.name] = task, count
+        return {"versions": self.peer.versions, "units": count}
 
 
 def main() -> None:

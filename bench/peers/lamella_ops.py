@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import lamella
 import numpy as np
-from lamella import _core, ops
 
+import lamella
+from lamella import _core, ops
 from peers.op_task import OpTask
 from workloads.spec import OpWorkload
 

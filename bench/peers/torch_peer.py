@@ -210,9 +210,9 @@ class ModelTask:
         layouts = [torch.contiguous_format]
         if any(isinstance(layer, Conv) for layer in walk(workload.layers)):
             layouts.append(torch.channels_last)
-        if any(isinstance(layer, Recurrent) for layer in walk(workload.layers)):
-            if compiles:
-                raise Unsupported("torch.compile leaves recurrent layers as they are")
+        recurrent = any(isinstance(n, Recurrent) for n in walk(workload.layers))
+        if recurrent and compiles:
+            raise Unsupported("torch.compile leaves recurrent layers as they are")
         layout = fastest(
             layouts, lambda layout: _LaidOut(workload, layout, False).run(1)
         ) if len(layouts) > 1 else layouts[0]  # fmt: skip

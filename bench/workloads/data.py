@@ -1,4 +1,4 @@
-"""Data of the sizes and ranges of the real sets; made here, so that nothing is loaded."""
+"""Data of the sizes and ranges of the real sets, made here: nothing is loaded."""
 
 from __future__ import annotations
 

@@ -119,7 +119,9 @@ LECTURE = (
         "binary_crossentropy", partial(data.two_classes, 400), 400, optimizer="sgd",
         learning_rate=0.1, epochs=1000,
     ),
-    _lecture("relu_mlp", "1-100-1 ReLU", (Dense(100, "relu"), Dense(1)), "mse", _line, 50),
+    _lecture(
+        "relu_mlp", "1-100-1 ReLU", (Dense(100, "relu"), Dense(1)), "mse", _line, 50
+    ),
     _lecture("sigmoid_mlp", "1-30-100-100-30-1 sigmoid", SIGMOID_MLP, "mse", _line, 10),
     _lecture(
         "sigmoid_mlp_bn", "the same with batch norm", SIGMOID_MLP_BN, "mse", _line, 10
@@ -191,8 +193,8 @@ PREDICT = (
         targets=(Target(limit=25e-6), Target("onnxruntime", 5)),
     ),
     ModelWorkload(
-        "cnn_predict", "predict", "1000 rows of 5000, lecture CNN, predict", LECTURE_CNN,
-        _cross_entropy, partial(data.images, 5000), "predict", 1000, unit="batch",
+        "cnn_predict", "predict", "1000 rows of 5000, lecture CNN, predict",
+        LECTURE_CNN, _cross_entropy, partial(data.images, 5000), "predict", 1000, unit="batch",
         targets=(Target("onnxruntime", 1.5),),
     ),
     ModelWorkload(
@@ -214,7 +216,9 @@ def _feed(name: str, text: str, source) -> ModelWorkload:
 
 FEED = (
     _feed("feed_cached", "1280 rows (in cache)", partial(data.flat_images, 1280)),
-    _feed("feed_float32", "60 000 rows, float32", partial(data.flat_images, _FEED_ROWS)),
+    _feed(
+        "feed_float32", "60 000 rows, float32", partial(data.flat_images, _FEED_ROWS)
+    ),
     _feed("feed_uint8", "60 000 rows, uint8", partial(data.bytes_, _FEED_ROWS)),
     _feed("feed_memmap", "60 000 rows, np.memmap", partial(data.mapped, _FEED_ROWS)),
 )

@@ -137,7 +137,7 @@ def _conv(
 
 def _conv_transpose(name: str, x: Shape, w: Shape, stride: int) -> list[OpWorkload]:
     """y = the gradient with respect to the data of a convolution; w (*k, out, in)."""
-    n, *sizes, c = x
+    n, sizes = x[0], x[1:-1]
     strides = (stride,) * len(sizes)
     out = tuple((s - 1) * stride + k for s, k in zip(sizes, w, strict=False))
     y = (n, *out, w[-2])
@@ -151,7 +151,8 @@ def _conv_transpose(name: str, x: Shape, w: Shape, stride: int) -> list[OpWorklo
             f"conv_{name}_forward", "conv", f"transposed: {x}, {w[-2]} filters, stride "
             f"{stride}", "conv_transpose", lambda: random(x, w), forward,
             {"stride": stride, "spatial": len(sizes)},
-            flops=2.0 * math.prod(x) * math.prod(w[:-1]), targets=(Target("torch", 1.0),),
+            flops=2.0 * math.prod(x) * math.prod(w[:-1]),
+            targets=(Target("torch", 1.0),),
         )
     ]  # fmt: skip
 

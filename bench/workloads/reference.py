@@ -134,7 +134,7 @@ def _recurrent(
     return h
 
 
-# --------------------------------------------------------------- convolution, tap by tap
+# -------------------------------------------------------- convolution, tap by tap
 
 
 def _taps(
