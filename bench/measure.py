@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import IO, Any
 
 HERE = Path(__file__).parent
-MEASURING, PREPARING = -15, 10  # priorities where others measure too
 
 
 def environment(threads: int) -> dict[str, str]:
@@ -49,7 +48,7 @@ class Worker:
     label: str = ""
     python: str = sys.executable
     extra: dict[str, str] = field(default_factory=dict)
-    nice: int = 0
+    polite: bool = False
     process: subprocess.Popen[str] | None = None
 
     def __post_init__(self) -> None:
@@ -71,9 +70,9 @@ class Worker:
                 stderr=self.log,
                 text=True,
                 env=environment(self.threads) | self.extra,
-                start_new_session=True,
             )
-            self.set_nice(self.nice)
+            if self.polite:
+                self.go_first(False)
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         with contextlib.suppress(BrokenPipeError):
@@ -87,20 +86,22 @@ class Worker:
         self.process = None
         return {"error": f"the process ended with status {status}"}
 
-    def set_nice(self, nice: int) -> None:
-        """Gives way to others, or goes before them where that is allowed.
+    def go_first(self, first: bool) -> None:
+        """Takes the processors before all others where root lets it, or gives way.
 
-        On Linux each thread has a nice value, and so has each session where the kernel
-        shares the processors among sessions first: a worker is a session of its own.
+        A real-time policy, not a nice value: Linux may weigh whole sessions against
+        each other whatever their nice values, and leaves two threads of a process on
+        one processor while others keep the second one busy.
         """
-        if self.process is None or not Path("/proc/self/task").exists():
+        tasks = Path(f"/proc/{self.process.pid}/task") if self.process else None
+        if tasks is None or not tasks.exists():
             return
-        folder = Path(f"/proc/{self.process.pid}")
-        with contextlib.suppress(OSError):
-            (folder / "autogroup").write_text(str(nice))
-        for thread in folder.glob("task/*"):
-            with contextlib.suppress(OSError):
-                os.setpriority(os.PRIO_PROCESS, int(thread.name), nice)
+        policy, priority = (os.SCHED_RR, 1) if first else (os.SCHED_OTHER, 0)
+        with contextlib.suppress(PermissionError, ProcessLookupError):
+            for task in tasks.iterdir():
+                thread = int(task.name)
+                os.sched_setscheduler(thread, policy, os.sched_param(priority))
+                os.setpriority(os.PRIO_PROCESS, thread, 0 if first else 10)
 
     def close(self) -> None:
         """Ends the process: its input closes."""
@@ -113,7 +114,7 @@ class Worker:
 def turn(lock: Path | None, workers: Sequence[Worker] = ()) -> Iterator[None]:
     """Waits until no other benchmark that names the same file is measuring.
 
-    With a file, the workers prepare at the lowest priority: others may be measuring.
+    With a file, workers prepare giving way to others, and are measured going first.
     """
     if lock is None:
         yield
@@ -123,10 +124,10 @@ def turn(lock: Path | None, workers: Sequence[Worker] = ()) -> Iterator[None]:
     with lock.open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         for worker in workers:
-            worker.set_nice(MEASURING)
+            worker.go_first(True)
         yield
         for worker in workers:
-            worker.set_nice(PREPARING)
+            worker.go_first(False)
 
 
 def summary(samples: list[float]) -> dict[str, Any]:

@@ -72,7 +72,6 @@ class Session:
         self.threads = threads
         self.log = log
         self.extra = AVX2 if args.avx2 else {}
-        self.nice = measure.PREPARING if args.lock else 0
         self.workers: dict[str, measure.Worker] = {}
 
     def worker(self, peer: str, threads: int = 0, label: str = "") -> measure.Worker:
@@ -83,7 +82,7 @@ class Session:
             self.log,
             label=label,
             extra=self.extra,
-            nice=self.nice,
+            polite=bool(self.args.lock),
         )
 
     def seconds(self, name: str) -> float:

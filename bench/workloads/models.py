@@ -194,7 +194,8 @@ PREDICT = (
     ),
     ModelWorkload(
         "cnn_predict", "predict", "1000 rows of 5000, lecture CNN, predict",
-        LECTURE_CNN, _cross_entropy, partial(data.images, 5000), "predict", 1000, unit="batch",
+        LECTURE_CNN, _cross_entropy, partial(data.images, 5000), "predict", 1000,
+        unit="batch",
         targets=(Target("onnxruntime", 1.5),),
     ),
     ModelWorkload(
