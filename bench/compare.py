@@ -5,9 +5,9 @@
 
 Each commit is built by pip in a worktree of its own (once: builds are kept), and each
 workload is run by several pairs of processes that take turns. Printed is the median of
-the paired ratios new / old with a 95 % interval, bootstrapped over processes and rounds.
-The exit status is 1 when a workload is slower beyond noise: when the whole interval lies
-above 1 + threshold.
+the paired ratios new / old with a 95 % interval, bootstrapped over processes and
+rounds. The exit status is 1 when a workload is slower beyond noise: when the whole
+interval lies above 1 + threshold.
 """
 
 from __future__ import annotations

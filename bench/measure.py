@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 HERE = Path(__file__).parent
+PAUSE = 0.005  # seconds between two samples
 
 
 def environment(threads: int) -> dict[str, str]:
@@ -30,8 +31,6 @@ def environment(threads: int) -> dict[str, str]:
         "TF_CPP_MIN_LOG_LEVEL": "3",
         "CUDA_VISIBLE_DEVICES": "",
         "JAX_PLATFORMS": "cpu",
-        # A waiting thread must not take time from the peer whose turn it is.
-        "OMP_WAIT_POLICY": "passive",
     }
 
 
@@ -150,11 +149,13 @@ class Race:
         self.versions: dict[str, str] = {}
         self.failed: dict[str, str] = {}
         self.ready: list[Worker] = []
+        self.seconds = 0.0  # of one round
         for worker in workers:
             answer = worker.ask(prepare=workload, seconds=seconds)
             if "versions" in answer:
                 self.versions |= answer["versions"]
                 self.ready.append(worker)
+                self.seconds += answer["seconds"] + PAUSE
             elif "error" in answer:
                 self.failed[worker.label] = answer["error"]
         self.samples: dict[str, list[float]] = {w.label: [] for w in self.ready}
@@ -166,6 +167,8 @@ class Race:
                 worker = self.ready[(done + i) % len(self.ready)]
                 if worker.label in self.failed:
                     continue
+                # Threads of the last one may spin for a moment before they sleep.
+                time.sleep(PAUSE)
                 answer = worker.ask(sample=self.workload)
                 if "seconds" in answer:
                     self.samples[worker.label].append(answer["seconds"])

@@ -18,7 +18,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
@@ -40,6 +40,7 @@ from workloads import (
 # Groups that are not a race of prepared workers.
 EXTRA_GROUPS = ("memory_use", "startup", "scaling")
 SCALED = "vgg"
+TURN = 30.0  # seconds that make a turn with --lock
 STARTUP: dict[str, tuple[str, tuple[Target, ...]]] = {
     "import": ("import", (Target(limit=0.15),)),
     "xor": ("import to trained XOR, whole process", (Target(limit=0.25),)),
@@ -93,37 +94,27 @@ class Session:
     def races(self, names: list[str]) -> list[dict[str, Any]]:
         """All peers on each of these workloads."""
         results = []
-        for batch in self._batches(names):
-            ready = []
-            for name in batch:
-                say(f"{name}, {self.threads} thread(s)")
-                only = WORKLOADS[name].only
-                members = [
-                    self.workers.setdefault(peer, self.worker(peer))
-                    for peer in self.args.peers
-                    if not only or peer in only
-                ]
-                ready.append(measure.Race(members, name, self.seconds(name)))
+        ready: list[measure.Race] = []
+        for name in names:
+            say(f"{name}, {self.threads} thread(s)")
+            only = WORKLOADS[name].only
+            members = [
+                self.workers.setdefault(peer, self.worker(peer))
+                for peer in self.args.peers
+                if not only or peer in only
+            ]
+            ready.append(measure.Race(members, name, self.seconds(name)))
+            # Where others wait for their turn, one of ours holds several workloads.
+            spent = self.args.repeats * sum(race.seconds for race in ready)
+            if self.args.lock and spent < TURN and name != names[-1]:
+                continue
             with measure.turn(self.args.lock, list(self.workers.values())):
                 for race in ready:
                     race.run(self.args.repeats)
             for race in ready:
                 results.append(describe(WORKLOADS[race.workload]) | race.finish())
+            ready.clear()
         return results
-
-    def _batches(self, names: list[str]) -> Iterable[list[str]]:
-        """Those that are timed in one turn: one, or 40 s where others wait."""
-        batch: list[str] = []
-        spent = 0.0
-        for name in names:
-            cost = 1.3 * self.seconds(name) * self.args.repeats * len(self.args.peers)
-            if batch and (not self.args.lock or spent + cost > 40):
-                yield batch
-                batch, spent = [], 0.0
-            batch.append(name)
-            spent += cost
-        if batch:
-            yield batch
 
     def memory_use(self) -> list[dict[str, Any]]:
         """Peak memory of each training run, every one in a fresh process."""

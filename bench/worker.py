@@ -1,11 +1,11 @@
 """One peer in a process of its own; run.py starts it and talks to it.
 
 Protocol, one JSON object a line. Asked {"prepare": workload, "seconds": of a sample},
-the worker builds the workload, checks it, warms up and says {"versions": ..., "units":
-...}, {"unsupported": text} or {"error": text}. Asked {"sample": workload}, it says
-{"seconds": time of one unit}; {"forget": workload} ends it. Asked {"memory": workload}
-(once in the life of a process), it trains a few steps and says {"bytes": by which the
-resident memory grew above the imports and the data}.
+the worker builds the workload, checks it, warms up and says {"versions": ...,
+"seconds": that a sample takes}, {"unsupported": text} or {"error": text}. Asked
+{"sample": workload}, it says {"seconds": time of one unit}; {"forget": workload} ends
+it. Asked {"memory": workload} (once in the life of a process), it trains a few steps
+and says {"bytes": by which the resident memory grew above the imports and the data}.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ class Worker:
         check(workload, self.peer, task)
         count = calibrate(task, question["seconds"])
         self.tasks[workload.name] = task, count
-        return {"versions": self.peer.versions, "units": count}
+        return {"versions": self.peer.versions, "seconds": sample(task, count)[0]}
 
 
 def main() -> None:

@@ -354,8 +354,8 @@ class Cases {
 
 std::vector<Case> memory_cases(DType dtype) {
   std::vector<Case> cases;
-  // Tensors for L1, L2 and memory: 4 KiB, 128 KiB and 32 MiB in float32.
-  for (const int64_t n : {int64_t{1} << 10, int64_t{1} << 15, int64_t{1} << 23}) {
+  // Tensors for L1, L2 and memory: 4 KiB, 128 KiB and 64 MiB in float32.
+  for (const int64_t n : {int64_t{1} << 10, int64_t{1} << 15, int64_t{1} << 24}) {
     Cases(cases, dtype, n).add_all();
   }
   return cases;

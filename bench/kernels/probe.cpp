@@ -25,10 +25,22 @@ double seconds_since(Clock::time_point begin) {
 constexpr int kChains = 12;  // independent, to cover the latency; all fit in 16 registers
 constexpr int kRounds = 2000;
 
+// The compiler may neither merge nor drop what made x.
+template <class Vector>
+__attribute__((always_inline)) inline void keep(Vector& x) {
+#if defined(__x86_64__)
+  asm volatile("" : "+v"(x));
+#elif defined(__aarch64__)
+  asm volatile("" : "+w"(x));
+#else
+  asm volatile("" : "+m"(x));
+#endif
+}
+
 template <class Vector>
 __attribute__((always_inline)) inline void step(Vector& x, const Vector& m, const Vector& a) {
   x = x * m + a;
-  asm volatile("" : "+v"(x));  // neither merged nor dropped
+  keep(x);
 }
 
 // The body of a probe: kChains vectors of kBytes bytes, kRounds times x = x * m + a. Named values,
@@ -125,26 +137,26 @@ Buffer make_buffer(std::size_t bytes) {
 }
 
 // Ordinary stores, as a kernel makes them.
-__attribute__((noinline)) void plain_copy(char* to, const char* from, std::size_t bytes) {
-  typedef std::uint64_t Vector __attribute__((vector_size(64), aligned(64), may_alias));
-  auto* y = reinterpret_cast<Vector*>(to);
-  const auto* x = reinterpret_cast<const Vector*>(from);
-  for (std::size_t i = 0; i < bytes / sizeof(Vector); ++i) y[i] = x[i];
-}
-
-#if defined(__x86_64__)
-__attribute__((target("avx2"), noinline)) void wide_copy(char* to, const char* from,
-                                                         std::size_t bytes) {
-  typedef std::uint64_t Vector __attribute__((vector_size(32), aligned(32), may_alias));
-  auto* y = reinterpret_cast<Vector*>(to);
-  const auto* x = reinterpret_cast<const Vector*>(from);
-  for (std::size_t i = 0; i < bytes / sizeof(Vector); i += 4) {
-    const Vector a = x[i], b = x[i + 1], c = x[i + 2], d = x[i + 3];
-    y[i] = a, y[i + 1] = b, y[i + 2] = c, y[i + 3] = d;
+template <int kBytes>
+__attribute__((always_inline)) inline void copy_with(char* to, const char* from,
+                                                     std::size_t bytes) {
+  typedef std::uint64_t Vector __attribute__((vector_size(kBytes)));
+  for (std::size_t i = 0; i < bytes; i += 4 * kBytes) {
+    Vector block[4];
+    std::memcpy(block, from + i, sizeof block);
+    std::memcpy(to + i, block, sizeof block);
   }
 }
+
+void narrow_copy(char* to, const char* from, std::size_t bytes) { copy_with<16>(to, from, bytes); }
+
+#if defined(__x86_64__)
+__attribute__((target("avx2"))) void wide_copy(char* to, const char* from, std::size_t bytes) {
+  copy_with<32>(to, from, bytes);
+}
+auto* best_copy() { return __builtin_cpu_supports("avx2") ? wide_copy : narrow_copy; }
 #else
-constexpr auto wide_copy = plain_copy;
+auto* best_copy() { return narrow_copy; }
 #endif
 
 // Read plus written; the faster of a vector loop and memcpy (which may go past the caches).
@@ -155,7 +167,7 @@ double copy_bandwidth(std::size_t bytes, int threads) {
     to.push_back(make_buffer(bytes));
   }
   const std::size_t calls = std::max<std::size_t>(1, (std::size_t{16} << 20) / bytes);
-  const auto loop = __builtin_cpu_supports("avx2") ? wide_copy : plain_copy;
+  auto* const loop = best_copy();
   const double by_loop = best_time(threads, 15, [&](int i) {
     for (std::size_t call = 0; call < calls; ++call) {
       loop(to[i].get(), from[i].get(), bytes);

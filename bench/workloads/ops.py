@@ -186,7 +186,7 @@ CONV = [
 
 # ---------------------------------------------------------------- bound by memory
 
-_LEVELS = {"L1": 1 << 10, "L2": 1 << 15, "DRAM": 1 << 23}  # elements of one tensor
+_LEVELS = {"L1": 1 << 10, "L2": 1 << 15, "DRAM": 1 << 24}  # elements of one tensor
 _MEMORY_TARGET = (Target("torch", 1.5, bandwidth=0.9),)
 _COLUMNS = 64
 
