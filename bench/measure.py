@@ -71,7 +71,7 @@ class Worker:
                 env=environment(self.threads) | self.extra,
             )
             if self.polite:
-                self.go_first(False)
+                go_first(self.process.pid, False)
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         with contextlib.suppress(BrokenPipeError):
@@ -85,23 +85,6 @@ class Worker:
         self.process = None
         return {"error": f"the process ended with status {status}"}
 
-    def go_first(self, first: bool) -> None:
-        """Takes the processors before all others where root lets it, or gives way.
-
-        A real-time policy, not a nice value: Linux may weigh whole sessions against
-        each other whatever their nice values, and leaves two threads of a process on
-        one processor while others keep the second one busy.
-        """
-        tasks = Path(f"/proc/{self.process.pid}/task") if self.process else None
-        if tasks is None or not tasks.exists():
-            return
-        policy, priority = (os.SCHED_RR, 1) if first else (os.SCHED_OTHER, 0)
-        with contextlib.suppress(PermissionError, ProcessLookupError):
-            for task in tasks.iterdir():
-                thread = int(task.name)
-                os.sched_setscheduler(thread, policy, os.sched_param(priority))
-                os.setpriority(os.PRIO_PROCESS, thread, 0 if first else 10)
-
     def close(self) -> None:
         """Ends the process: its input closes."""
         if self.process is not None:
@@ -109,24 +92,43 @@ class Worker:
             self.process = None
 
 
+def go_first(process: int, first: bool) -> None:
+    """Lets a process go before all others, where root may say so, or give way.
+
+    A real-time policy, not a nice value: Linux may weigh whole sessions against each
+    other whatever their nice values, and leaves two threads of a process on one
+    processor while others keep the second one busy.
+    """
+    policy, priority = (os.SCHED_RR, 1) if first else (os.SCHED_OTHER, 0)
+    for task in Path(f"/proc/{process}/task").glob("*"):
+        thread = int(task.name)
+        with contextlib.suppress(PermissionError, ProcessLookupError):
+            os.sched_setscheduler(thread, policy, os.sched_param(priority))
+            os.setpriority(os.PRIO_PROCESS, thread, 0 if first else 10)
+
+
 @contextlib.contextmanager
 def turn(lock: Path | None, workers: Sequence[Worker] = ()) -> Iterator[None]:
     """Waits until no other benchmark that names the same file is measuring.
 
-    With a file, workers prepare giving way to others, and are measured going first.
+    With a file, workers prepare giving way to others, and are measured going first, as
+    are the processes that are started meanwhile.
     """
     if lock is None:
         yield
         return
     import fcntl
 
+    processes = [os.getpid(), *(w.process.pid for w in workers if w.process)]
     with lock.open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        for worker in workers:
-            worker.go_first(True)
-        yield
-        for worker in workers:
-            worker.go_first(False)
+        for process in processes:
+            go_first(process, True)
+        try:
+            yield
+        finally:
+            for process in processes:
+                go_first(process, False)
 
 
 def summary(samples: list[float]) -> dict[str, Any]:

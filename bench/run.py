@@ -97,11 +97,10 @@ class Session:
         ready: list[measure.Race] = []
         for name in names:
             say(f"{name}, {self.threads} thread(s)")
-            only = WORKLOADS[name].only
             members = [
                 self.workers.setdefault(peer, self.worker(peer))
                 for peer in self.args.peers
-                if not only or peer in only
+                if peers.able(peer, WORKLOADS[name])
             ]
             ready.append(measure.Race(members, name, self.seconds(name)))
             # Where others wait for their turn, one of ours holds several workloads.
@@ -126,7 +125,7 @@ class Session:
             for peer in self.args.peers:
                 if peer not in ("lamella", "torch"):
                     continue
-                for _ in range(1 if self.args.quick else 3):
+                for _ in range(1 if self.args.quick else 2):
                     worker = self.worker(peer)
                     answer = worker.ask(memory=name)
                     worker.close()

@@ -67,8 +67,6 @@ class KerasLike:
         """The model or op, ready to run."""
         if isinstance(workload, ModelWorkload):
             return ModelTask(self.keras, workload)
-        if self.keras.__name__ != "lamella":
-            raise Unsupported("single ops are those of its back-end")
         from peers import lamella_ops
 
         return lamella_ops.prepare(workload)

@@ -8,7 +8,7 @@ import numpy as np
 
 from peers import Task, Unsupported
 from peers.op_task import OpTask
-from workloads.spec import ModelWorkload, OpWorkload
+from workloads.spec import OpWorkload
 
 _OPS: dict[str, Any] = {
     "matmul": lambda a, b: lambda: a @ b,
@@ -31,10 +31,8 @@ class Numpy:
     versions: ClassVar[dict[str, str]] = {"numpy": np.__version__}
     symmetric_padding = False
 
-    def prepare(self, workload: ModelWorkload | OpWorkload) -> Task:
+    def prepare(self, workload: OpWorkload) -> Task:
         """The op, ready to run."""
-        if isinstance(workload, ModelWorkload):
-            raise Unsupported("has no models")
         name = workload.op.removeprefix("tiny_")
         if name not in _OPS:
             raise Unsupported(f"has no {name}")

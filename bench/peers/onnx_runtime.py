@@ -18,7 +18,6 @@ from workloads.spec import (
     Flatten,
     MaxPool,
     ModelWorkload,
-    OpWorkload,
     Shape,
     output_shape,
 )
@@ -40,12 +39,8 @@ class OnnxRuntime:
     def __init__(self, threads: int) -> None:
         self.threads = threads
 
-    def prepare(self, workload: ModelWorkload | OpWorkload) -> Task:
+    def prepare(self, workload: ModelWorkload) -> Task:
         """The session, ready to run."""
-        if isinstance(workload, OpWorkload):
-            raise Unsupported("has no single ops")
-        if not workload.action.startswith("predict"):
-            raise Unsupported("predicts only")
         return ModelTask(workload, self.threads)
 
 

@@ -11,7 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 from peers import Task, Unsupported
-from workloads.spec import Dense, ModelWorkload, OpWorkload
+from workloads.spec import Dense, ModelWorkload
 
 _ACTIVATIONS = {"relu": "relu", "sigmoid": "logistic", "tanh": "tanh", None: "identity"}
 
@@ -22,10 +22,8 @@ class SklearnMlp:
     versions: ClassVar[dict[str, str]] = {"scikit-learn": sklearn.__version__}
     symmetric_padding = False
 
-    def prepare(self, workload: ModelWorkload | OpWorkload) -> Task:
+    def prepare(self, workload: ModelWorkload) -> Task:
         """The estimator, ready to run."""
-        if isinstance(workload, OpWorkload):
-            raise Unsupported("has no single ops")
         if not all(isinstance(layer, Dense) for layer in workload.layers):
             raise Unsupported("has dense layers only")
         return ModelTask(workload)
