@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 
 from peers import Task, Unsupported
-from workloads.spec import Conv, Dense, Flatten, MaxPool, ModelWorkload, OpWorkload
+from workloads.spec import (
+    Array,
+    BatchNorm,
+    Conv,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalAverage,
+    Layer,
+    MaxPool,
+    ModelWorkload,
+    OpWorkload,
+    Recurrent,
+    Relu,
+    Residual,
+)
 
 
 def lamella_peer(name: str, threads: int) -> KerasLike:
@@ -41,6 +57,8 @@ def keras_peer(name: str, threads: int) -> KerasLike:
 class KerasLike:
     """Builds workloads with a module that speaks Keras."""
 
+    symmetric_padding = False
+
     def __init__(self, keras: Any, versions: dict[str, str]) -> None:
         self.keras = keras
         self.versions = versions
@@ -49,79 +67,113 @@ class KerasLike:
         """The model or op, ready to run."""
         if isinstance(workload, ModelWorkload):
             return ModelTask(self.keras, workload)
-        if self.keras.__name__ != "lamella":
-            raise Unsupported("single ops are those of its back-end")
-        return OpTask(self.keras, workload)
+        from peers import lamella_ops
+
+        return lamella_ops.prepare(workload)
 
 
 class ModelTask:
-    """A Sequential model with the common weights."""
+    """A model with the common weights."""
 
     def __init__(self, keras: Any, workload: ModelWorkload) -> None:
-        layers = keras.layers
+        self.keras = keras
         self.workload = workload
         self.x, self.y = workload.data()
-        model = keras.Sequential([keras.Input(self.x.shape[1:])])
-        for layer in workload.layers:
-            if isinstance(layer, Dense):
-                model.add(layers.Dense(layer.units, activation=layer.activation))
-            elif isinstance(layer, Conv):
-                model.add(
-                    layers.Conv2D(
-                        layer.filters, layer.size, activation=layer.activation
-                    )
-                )
-            elif isinstance(layer, MaxPool):
-                model.add(layers.MaxPooling2D(layer.size))
-            elif isinstance(layer, Flatten):
-                model.add(layers.Flatten())
-        model.set_weights(workload.weights())
-        optimizer = keras.optimizers.Adam(workload.learning_rate)
-        model.compile(optimizer, workload.loss)
+        weights = iter(workload.weights())
+        x = keras.Input(self.x.shape[1:])
+        self._given: list[tuple[Any, list[Array]]] = []
+        model = keras.Model(x, self._call(workload.layers, x, weights))
+        for layer, arrays in self._given:
+            layer.set_weights(arrays)
+        optimizer = {"adam": keras.optimizers.Adam, "sgd": keras.optimizers.SGD}
+        model.compile(
+            optimizer[workload.optimizer](workload.learning_rate), workload.loss
+        )
         self.model = model
         self.batch = self.x[: workload.batch_size], self.y[: workload.batch_size]
 
-    def run(self) -> None:
-        """One step, one epoch or one prediction."""
-        if self.workload.action == "step":
-            self.model.train_on_batch(*self.batch)
-        elif self.workload.action == "predict":
-            self.model.predict_on_batch(self.x)
-        else:
-            self.model.fit(
-                self.x, self.y, batch_size=self.workload.batch_size, verbose=0
+    def _call(
+        self, layers: tuple[Layer, ...], x: Any, weights: Iterator[list[Array]]
+    ) -> Any:
+        """Symbolic layers; notes which weights each is to get."""
+        for layer in layers:
+            if isinstance(layer, Residual):
+                y = self._call(layer.body, x, weights)
+                x = self._call(layer.shortcut, x, weights)
+                x = self.keras.layers.ReLU()(self.keras.layers.Add()([y, x]))
+                continue
+            made = self._make(layer)
+            if isinstance(layer, Dense | Conv | BatchNorm | Recurrent):
+                self._given.append((made, next(weights)))
+            x = made(x)
+        return x
+
+    def _make(self, layer: Layer) -> Any:
+        layers = self.keras.layers
+        if isinstance(layer, Dense):
+            return layers.Dense(layer.units, activation=layer.activation)
+        if isinstance(layer, Conv):
+            return layers.Conv2D(
+                layer.filters,
+                layer.size,
+                strides=layer.stride,
+                padding=layer.padding,
+                activation=layer.activation,
+                use_bias=layer.bias,
             )
+        if isinstance(layer, MaxPool):
+            return layers.MaxPooling2D(layer.size)
+        if isinstance(layer, BatchNorm):
+            return layers.BatchNormalization(
+                epsilon=layer.epsilon, momentum=layer.momentum
+            )
+        if isinstance(layer, Dropout):
+            return layers.Dropout(layer.rate)
+        if isinstance(layer, Recurrent):
+            name = layer.kind.upper()
+            if not hasattr(layers, name):
+                raise Unsupported(f"has no {name}")
+            return getattr(layers, name)(layer.units)
+        simple = {
+            Flatten: "Flatten",
+            GlobalAverage: "GlobalAveragePooling2D",
+            Relu: "ReLU",
+        }
+        return getattr(layers, simple[type(layer)])()
 
-    def results(self) -> list[np.ndarray]:
-        """Predictions for all rows."""
-        return [self.model.predict(self.x, batch_size=1000, verbose=0)]
+    def run(self, count: int) -> int:
+        """Steps, predictions or batches of predictions."""
+        workload = self.workload
+        if workload.action == "fit":
+            epochs = min(max(1, round(count / workload.batches)), workload.epochs)
+            fits = max(1, round(count / (epochs * workload.batches)))
+            for _ in range(fits):
+                self.model.fit(
+                    self.x,
+                    self.y,
+                    batch_size=workload.batch_size,
+                    epochs=epochs,
+                    verbose=0,
+                )
+            return fits * epochs * workload.batches
+        if workload.action == "predict":
+            calls = max(1, round(count / workload.batches))
+            for _ in range(calls):
+                self.model.predict(self.x, batch_size=workload.batch_size, verbose=0)
+            return calls * workload.batches
+        if workload.action == "step":
+            for _ in range(count):
+                self.model.train_on_batch(*self.batch)
+        else:
+            for _ in range(count):
+                self.model.predict_on_batch(self.x)
+        return count
 
+    def loss(self) -> float:
+        """One step on the first batch: its loss before the update."""
+        self.model.reset_metrics()
+        return float(np.asarray(self.model.train_on_batch(*self.batch)))
 
-class OpTask:
-    """An eager op of lamella, with its gradients where the workload has them."""
-
-    def __init__(self, lamella: Any, workload: OpWorkload) -> None:
-        self.ops = lamella.ops
-        self.arrays = [self.ops.convert_to_tensor(a) for a in workload.arrays()]
-        self.run = getattr(self, workload.op)
-
-    def results(self) -> list[np.ndarray]:
-        """What the op returned, as arrays."""
-        return [np.array(result) for result in self.run()]
-
-    def matmul(self) -> list[Any]:
-        """A product."""
-        return [self.ops.matmul(*self.arrays)]
-
-    def elementwise(self) -> list[Any]:
-        """Two elementwise ops."""
-        x, y = self.arrays
-        return [x * y + x]
-
-    def conv(self) -> list[Any]:
-        """A convolution, forward and backward."""
-        x, w = (array.detach() for array in self.arrays[:2])
-        x.requires_grad = w.requires_grad = True
-        y = self.ops.conv(x, w, strides=1, padding="valid")
-        y.backward(self.arrays[2])
-        return [y.detach(), x.grad, w.grad]
+    def results(self, rows: int) -> list[np.ndarray]:
+        """Predictions for the first rows."""
+        return [self.model.predict(self.x[:rows], batch_size=rows, verbose=0)]
