@@ -40,6 +40,10 @@ ROWS_ALONE = {
     "embed": ((30,), lambda x: c.gather(W, c.cast(x * x, "int32") % 64, 0)),
     "batched": ((30, 30), lambda x: c.matmul(x, c.transpose(x, (0, 2, 1)))),
     "cumsum": ((900,), lambda x: c.cumsum(x, 1)),
+    "gru": (
+        (20, 8),
+        lambda x: c.gru(x, c.mean(x, 1)[:, :5], W[:8, :15], W[:5, :15], W[:2, :15])[0],
+    ),
 }
 ROWS_TOGETHER = {
     "mean": ((900,), lambda x: x - c.mean(x, 0, True)),

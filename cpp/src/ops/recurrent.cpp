@@ -68,6 +68,14 @@ struct Recurrent final : OpBase<Recurrent> {
   int mask() const { return kernel() + 1 + int{attrs.bias}; }
   int memory() const { return attrs.lstm() ? 4 : 3; }
 
+  bool row_wise(const Rows& r) const override {
+    for (std::size_t i = 0; i < r.cut.size(); ++i) {
+      const int k = static_cast<int>(i);
+      if (r.cut[i] == (k == kernel() || (attrs.bias && k == bias()))) return false;
+    }
+    return true;
+  }
+
   std::vector<Spec> infer(std::span<const Spec> in) const override {
     const char* op = kCells[static_cast<int>(attrs.cell)];
     const Shape& x = in[0].shape;
