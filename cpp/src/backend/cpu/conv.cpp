@@ -5,6 +5,7 @@
 #include "backend/cpu/conv_geometry.h"
 #include "backend/cpu/conv_implicit.h"
 #include "backend/cpu/conv_weights.h"
+#include "backend/cpu/conv_winograd.h"
 
 namespace lamella::kernels {
 inline namespace LAMELLA_ISA_NAMESPACE {
@@ -281,12 +282,14 @@ void backward_weights(const ConvBackwardWeightsArgs& args, const Exec& exec) {
 }  // namespace
 
 std::size_t conv_workspace(const ConvArgs& args) {
+  if (takes_winograd(args)) return winograd_workspace(args);
   return args.dtype == DType::kFloat32 ? forward_workspace<float>(args.g)
                                        : forward_workspace<double>(args.g);
 }
 
 void conv_kernel(const ConvArgs& args, const Exec& exec) {
   if (args.g.n * product3(args.g.out) * args.g.o == 0) return;
+  if (takes_winograd(args)) return run_winograd(args, exec);
   if (args.dtype == DType::kFloat32) {
     forward<float>(args, exec);
   } else {
@@ -295,12 +298,14 @@ void conv_kernel(const ConvArgs& args, const Exec& exec) {
 }
 
 std::size_t conv_backward_data_workspace(const ConvBackwardDataArgs& args) {
+  if (takes_winograd(args)) return winograd_workspace(args);
   return args.dtype == DType::kFloat32 ? backward_data_workspace<float>(args.g)
                                        : backward_data_workspace<double>(args.g);
 }
 
 void conv_backward_data_kernel(const ConvBackwardDataArgs& args, const Exec& exec) {
   if (args.g.n * product3(args.g.in) * args.g.c == 0) return;
+  if (takes_winograd(args)) return run_winograd(args, exec);
   if (args.dtype == DType::kFloat32) {
     backward_data<float>(args, exec);
   } else {

@@ -1,0 +1,23 @@
+// Convolution of 3x3 kernels at stride 1 by Winograd's minimal filtering: a quarter of the
+// multiplications, at errors of about twice the direct sums' (docs/winograd.md). float32 only.
+#pragma once
+
+#include <cstddef>
+
+#include "backend/kernels.h"
+
+namespace lamella::kernels {
+inline namespace LAMELLA_ISA_NAMESPACE {
+
+/// Whether Winograd serves these arguments: a function of the sizes and of `exact`.
+bool takes_winograd(const ConvArgs& args);
+bool takes_winograd(const ConvBackwardDataArgs& args);
+
+std::size_t winograd_workspace(const ConvArgs& args);
+std::size_t winograd_workspace(const ConvBackwardDataArgs& args);
+
+void run_winograd(const ConvArgs& args, const Exec& exec);
+void run_winograd(const ConvBackwardDataArgs& args, const Exec& exec);
+
+}  // namespace LAMELLA_ISA_NAMESPACE
+}  // namespace lamella::kernels
