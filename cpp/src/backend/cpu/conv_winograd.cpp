@@ -18,8 +18,8 @@ namespace {
 
 constexpr std::int64_t kLine = 16;              // floats of a cache line
 constexpr std::int64_t kGroup = 64;             // columns that come back from the points at a time
-constexpr std::int64_t kBlockBytes = 768 << 10; // of a block's points, so that they stay in L2
-constexpr std::int64_t kLeastBlock = 24;        // tiles that share one pass over the weights
+constexpr std::int64_t kBlockBytes = 512 << 10; // of a block's points, so that they stay in L2
+constexpr std::int64_t kLeastBlock = 48;        // tiles that share one pass over the weights
 constexpr std::int64_t kMostBlock = 96;
 constexpr std::int64_t kPackRows = 16;          // rows of weights that are transformed at a time
 constexpr std::int64_t kUnits = 16;             // pieces of work wanted
