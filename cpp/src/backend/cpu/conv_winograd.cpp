@@ -21,7 +21,7 @@ constexpr std::int64_t kGroup = 64;             // columns that come back from t
 constexpr std::int64_t kBlockBytes = 512 << 10; // of a block's points, so that they stay in L2
 constexpr std::int64_t kLeastBlock = 48;        // tiles that share one pass over the weights
 constexpr std::int64_t kMostBlock = 96;
-constexpr std::int64_t kPackRows = 16;          // rows of weights that are transformed at a time
+constexpr std::int64_t kPackRows = 32;          // rows of weights that are transformed at a time
 constexpr std::int64_t kUnits = 16;             // pieces of work wanted
 constexpr std::int64_t kMostSlots = 32;
 constexpr std::int64_t kSlotsBytes = 32 << 20;
@@ -125,6 +125,7 @@ void transform_weights(const Problem& p, const Plan& q, const float* w, std::int
       weights_to_points(half[r], t);
       for (int c = 0; c < 6; ++c) {
         float* at = to + (r * 6 + c) * q.u_plane + i;
+        __builtin_prefetch(at + 8 * kW, 1);
         if (left == kW) {
           t[c].store(at);
         } else {
@@ -262,9 +263,11 @@ void run(const Problem& p, const float* x, const float* w, const Epilogue<float>
   const std::int64_t pieces = (p.k + kPackRows - 1) / kPackRows;
   parallel_for(exec, panels * pieces, 4, [&](std::int64_t b, std::int64_t e) {
     for (std::int64_t i = b; i < e; ++i) {
-      const std::int64_t row = i % pieces * kPackRows;
-      transform_weights(p, q, w, i / pieces * kPanelWidth<float>, row,
-                        std::min(p.k, row + kPackRows), u);
+      // In the order in which w lies in memory.
+      const std::int64_t panel = p.flipped ? i / pieces : i % panels;
+      const std::int64_t row = (p.flipped ? i % pieces : i / panels) * kPackRows;
+      transform_weights(p, q, w, panel * kPanelWidth<float>, row, std::min(p.k, row + kPackRows),
+                        u);
     }
   });
 
