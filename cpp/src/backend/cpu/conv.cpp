@@ -314,11 +314,13 @@ void conv_backward_data_kernel(const ConvBackwardDataArgs& args, const Exec& exe
 }
 
 std::size_t conv_backward_weights_workspace(const ConvBackwardWeightsArgs& args) {
+  if (takes_winograd(args)) return winograd_workspace(args);
   return args.dtype == DType::kFloat32 ? backward_weights_workspace<float>(args.g)
                                        : backward_weights_workspace<double>(args.g);
 }
 
 void conv_backward_weights_kernel(const ConvBackwardWeightsArgs& args, const Exec& exec) {
+  if (takes_winograd(args)) return run_winograd(args, exec);
   if (args.dtype == DType::kFloat32) {
     backward_weights<float>(args, exec);
   } else {

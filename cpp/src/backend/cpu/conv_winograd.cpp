@@ -7,8 +7,7 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "backend/cpu/conv_geometry.h"
-#include "backend/cpu/conv_winograd_transform.h"
+#include "backend/cpu/conv_winograd_tiles.h"
 #include "backend/cpu/gemm.h"
 #include "backend/cpu/parallel.h"
 
@@ -16,83 +15,50 @@ namespace lamella::kernels {
 inline namespace LAMELLA_ISA_NAMESPACE {
 namespace {
 
-constexpr std::int64_t kLine = 16;              // floats of a cache line
-constexpr std::int64_t kGroup = 64;             // columns that come back from the points at a time
-constexpr std::int64_t kBlockBytes = 512 << 10; // of a block's points, so that they stay in L2
-constexpr std::int64_t kLeastBlock = 48;        // tiles that share one pass over the weights
+constexpr std::int64_t kGroup = 64;              // columns that come back from the points at a time
+constexpr std::int64_t kBlockBytes = 512 << 10;  // of a block's points, which should stay in L2
+constexpr std::int64_t kLeastBlock = 48;         // tiles that share a pass over the weights
 constexpr std::int64_t kMostBlock = 96;
-constexpr std::int64_t kPackRows = 32;          // rows of weights that are transformed at a time
-constexpr std::int64_t kUnits = 16;             // pieces of work wanted
-constexpr std::int64_t kMostSlots = 32;
+constexpr std::int64_t kPackRows = 32;  // rows of weights that are transformed at a time
+constexpr std::int64_t kUnits = 16;     // pieces of work wanted
 constexpr std::int64_t kSlotsBytes = 32 << 20;
 
-std::int64_t round_up(std::int64_t n, std::int64_t to) { return (n + to - 1) / to * to; }
-
-/// Result q is the sum over taps t and channels of src[q - pad + t] * w[t]; with `flipped`, w is
+/// Result q is the sum over taps t and channels of source[q - pad + t] * w[t]; with `flipped`, w is
 /// the forward pass's and read as w[2 - t], transposed.
 struct Problem {
   std::int64_t batch, k, n;
-  std::int64_t src[2], grid[2], pad[2];
+  std::int64_t source[2], grid[2], pad[2];
   bool flipped;
 };
 
 struct Plan {
-  std::int64_t across[2], per_image, tiles;  // tiles along the axes, of an image, of all
-  std::int64_t block, blocks;                // tiles at a time
-  std::int64_t groups, splits;               // column groups; parts of them that work apart
-  std::int64_t u_plane, v_plane, m_plane;    // floats from one point to the next
-  std::int64_t slot, slots;                  // floats of a slot (v and m of one block)
+  TileGrid grid;
+  std::int64_t block, blocks;              // tiles at a time
+  std::int64_t groups, splits;             // column groups; parts of them that work apart
+  std::int64_t u_plane, v_plane, m_plane;  // of weights, and of a block's tiles and products
+  std::int64_t slot, slots;                // floats of v and m; how many
   std::int64_t zeros_at, u_at, slots_at, total;
+
+  explicit Plan(const Problem& p) : grid(p.batch, p.grid[0], p.grid[1]) {
+    const std::int64_t columns = std::min(p.n, kGroup);
+    const std::int64_t tile_bytes = kTilePoints * (p.k + columns) * 4;
+    block = std::clamp(kBlockBytes / tile_bytes / kStrip * kStrip, kLeastBlock, kMostBlock);
+    block = std::min(block, grid.tiles);
+    blocks = (grid.tiles + block - 1) / block;
+    groups = (p.n + kGroup - 1) / kGroup;
+    splits = std::clamp<std::int64_t>(kUnits / blocks, 1, groups);
+    u_plane = plane_floats(packed_size<float>(p.k, p.n));
+    v_plane = plane_floats(block * p.k);
+    m_plane = plane_floats(block * columns);
+    slot = kTilePoints * (v_plane + m_plane);
+    slots = std::clamp<std::int64_t>(kSlotsBytes / (slot * 4), 4, Slots::kMost);
+    slots = std::min(slots, blocks * splits);
+    zeros_at = kLineFloats;  // behind the line that Slots keeps
+    u_at = zeros_at + whole_lines(p.k);
+    slots_at = u_at + kTilePoints * u_plane;
+    total = slots_at + slots * slot;
+  }
 };
-
-Plan plan_for(const Problem& p) {
-  Plan q{};
-  for (int d = 0; d < 2; ++d) q.across[d] = (p.grid[d] + kTileOut - 1) / kTileOut;
-  q.per_image = q.across[0] * q.across[1];
-  q.tiles = p.batch * q.per_image;
-  const std::int64_t columns = std::min(p.n, kGroup);
-  const std::int64_t tile_bytes = kTilePoints * (p.k + columns) * 4;
-  q.block = std::clamp(kBlockBytes / tile_bytes / kStrip * kStrip, kLeastBlock, kMostBlock);
-  q.block = std::min(q.block, q.tiles);
-  q.blocks = (q.tiles + q.block - 1) / q.block;
-  q.groups = (p.n + kGroup - 1) / kGroup;
-  q.splits = std::clamp<std::int64_t>(kUnits / q.blocks, 1, q.groups);
-  // One line more than a block needs: planes a power of two apart would share their cache sets.
-  q.u_plane = round_up(packed_size<float>(p.k, p.n), kLine) + kLine;
-  q.v_plane = round_up(q.block * p.k, kLine) + kLine;
-  q.m_plane = round_up(q.block * columns, kLine) + kLine;
-  q.slot = kTilePoints * (q.v_plane + q.m_plane);
-  q.slots = std::clamp<std::int64_t>(kSlotsBytes / (q.slot * 4), 4, kMostSlots);
-  q.slots = std::min(q.slots, q.blocks * q.splits);
-  q.zeros_at = kLine;
-  q.u_at = q.zeros_at + round_up(p.k, kLine);
-  q.slots_at = q.u_at + kTilePoints * q.u_plane;
-  q.total = q.slots_at + q.slots * q.slot;
-  return q;
-}
-
-/// Scratch memory for as many chunks as run at once. The loop must have no more threads than slots.
-class Slots {
- public:
-  Slots(void* line, std::int64_t count) : free_(static_cast<std::uint64_t*>(line)) {
-    *free_ = (std::uint64_t{1} << count) - 1;
-  }
-  int take() {
-    std::uint64_t mask = __atomic_load_n(free_, __ATOMIC_RELAXED);
-    while (!__atomic_compare_exchange_n(free_, &mask, mask & (mask - 1), true, __ATOMIC_ACQUIRE,
-                                        __ATOMIC_RELAXED)) {
-    }
-    return __builtin_ctzll(mask);
-  }
-  void give(int slot) {
-    __atomic_fetch_or(free_, std::uint64_t{1} << slot, __ATOMIC_RELEASE);
-  }
-
- private:
-  std::uint64_t* free_;
-};
-
-// ---------------------------------------------------------------- weights
 
 /// u[point][panel][row][lane] from w, rows [r0, r1) of the panel at column j.
 void transform_weights(const Problem& p, const Plan& q, const float* w, std::int64_t j,
@@ -110,72 +76,15 @@ void transform_weights(const Problem& p, const Plan& q, const float* w, std::int
     }
   }
   float* to = u + j * p.k + r0 * panel.width;
-  for (std::int64_t i = 0; i < size; i += kW) {
-    const std::int64_t left = std::min<std::int64_t>(kW, size - i);
-    WinogradVec half[6][3];
-    for (int c = 0; c < 3; ++c) {
-      WinogradVec column[3];
-      WinogradVec t[6];
-      for (int r = 0; r < 3; ++r) column[r] = WinogradVec::load(taps + (r * 3 + c) * size + i);
-      weights_to_points(column, t);
-      for (int r = 0; r < 6; ++r) half[r][c] = t[r];
-    }
-    for (int r = 0; r < 6; ++r) {
-      WinogradVec t[6];
-      weights_to_points(half[r], t);
-      for (int c = 0; c < 6; ++c) {
-        float* at = to + (r * 6 + c) * q.u_plane + i;
-        __builtin_prefetch(at + 8 * kW, 1);
-        if (left == kW) {
-          t[c].store(at);
-        } else {
-          t[c].store_partial(at, left);
-        }
-      }
-    }
-  }
-}
-
-// ---------------------------------------------------------------- tiles
-
-struct TileAt {
-  std::int64_t image, top, left;  // of its results
-};
-
-TileAt tile_at(const Plan& q, std::int64_t tile) {
-  const std::int64_t rest = tile % q.per_image;
-  return {tile / q.per_image, rest / q.across[1] * kTileOut, rest % q.across[1] * kTileOut};
-}
-
-/// v[point][k] from the 6x6 pixels that a tile reads, those outside the image being zero.
-void transform_input(const Problem& p, const Plan& q, const float* x, const float* zeros,
-                     const TileAt& tile, float* v) {
-  constexpr int kW = WinogradVec::kWidth;
-  const float* pixel[kTilePoints];
-  for (int i = 0; i < kTileIn; ++i) {
-    const std::int64_t row = tile.top - p.pad[0] + i;
-    for (int j = 0; j < kTileIn; ++j) {
-      const std::int64_t column = tile.left - p.pad[1] + j;
-      const bool inside = row >= 0 && row < p.src[0] && column >= 0 && column < p.src[1];
-      pixel[i * kTileIn + j] =
-          inside ? x + ((tile.image * p.src[0] + row) * p.src[1] + column) * p.k : zeros;
-    }
-  }
-  std::int64_t c = 0;
-  for (; c + kW <= p.k; c += kW) {
-    transform_square<6, 6>(
-        to_points, [&](int i, int j) { return WinogradVec::load(pixel[i * kTileIn + j] + c); },
-        [&](int i, int j, WinogradVec t) { t.store(v + (i * kTileIn + j) * q.v_plane + c); });
-  }
-  if (c < p.k) {
-    const std::int64_t left = p.k - c;
-    transform_square<6, 6>(
-        to_points,
-        [&](int i, int j) {
-          return WinogradVec::load_partial(pixel[i * kTileIn + j] + c, left);
-        },
+  for (std::int64_t at = 0; at < size; at += kW) {
+    const std::int64_t left = std::min<std::int64_t>(kW, size - at);
+    transform_square<3, kTileIn>(
+        weights_to_points,
+        [&](int i, int j) { return WinogradVec::load(taps + (i * 3 + j) * size + at); },
         [&](int i, int j, WinogradVec t) {
-          t.store_partial(v + (i * kTileIn + j) * q.v_plane + c, left);
+          float* point = to + (i * kTileIn + j) * q.u_plane + at;
+          __builtin_prefetch(point + 8 * kW, 1);  // 36 streams are more than the hardware follows
+          left == kW ? t.store(point) : t.store_partial(point, left);
         });
   }
 }
@@ -185,49 +94,30 @@ void transform_output(const Problem& p, const Plan& q, const float* m, const Til
                       std::int64_t j, std::int64_t columns, const Epilogue<float>& epilogue,
                       float* out) {
   constexpr int kW = WinogradVec::kWidth;
-  const std::int64_t rows = std::min<std::int64_t>(kTileOut, p.grid[0] - tile.top);
-  const std::int64_t across = std::min<std::int64_t>(kTileOut, p.grid[1] - tile.left);
-  float* at = out + ((tile.image * p.grid[0] + tile.top) * p.grid[1] + tile.left) * p.n + j;
+  const std::int64_t rows = p.grid[0] - tile.top;
+  const std::int64_t across = p.grid[1] - tile.left;
+  const std::int64_t row_step = p.grid[1] * p.n;
+  float* first = out + (tile.image * p.grid[0] + tile.top) * row_step + tile.left * p.n + j;
   const bool relu = epilogue.act == Activation::kRelu;
-  for (std::int64_t o = 0; o < columns; o += kW) {
-    const std::int64_t left = std::min<std::int64_t>(kW, columns - o);
-    WinogradVec half[kTileOut][kTileIn];
-    for (int c = 0; c < kTileIn; ++c) {
-      WinogradVec column[kTileIn];
-      WinogradVec t[kTileOut];
-#pragma GCC unroll 8
-      for (int r = 0; r < kTileIn; ++r) {
-        column[r] = WinogradVec::load(m + (r * kTileIn + c) * q.m_plane + o);
-      }
-      from_points(column, t);
-#pragma GCC unroll 4
-      for (int r = 0; r < kTileOut; ++r) half[r][c] = t[r];
-    }
+  for (std::int64_t at = 0; at < columns; at += kW) {
+    const std::int64_t left = std::min<std::int64_t>(kW, columns - at);
     WinogradVec bias = WinogradVec::zero();
-    if (epilogue.bias != nullptr) bias = WinogradVec::load_partial(epilogue.bias + j + o, left);
-#pragma GCC unroll 4
-    for (int r = 0; r < kTileOut; ++r) {
-      if (r >= rows) break;
-      WinogradVec t[kTileOut];
-      from_points(half[r], t);
-      float* row = at + r * p.grid[1] * p.n + o;
-#pragma GCC unroll 4
-      for (int c = 0; c < kTileOut; ++c) {
-        if (c >= across) break;
-        WinogradVec y = t[c] + bias;
-        if (relu) y = {relu_of(y.v)};
-        if (left == kW) {
-          y.store(row + c * p.n);
-        } else {
-          y.store_partial(row + c * p.n, left);
-        }
-      }
-    }
+    if (epilogue.bias != nullptr) bias = WinogradVec::load_partial(epilogue.bias + j + at, left);
+    transform_square<kTileIn, kTileOut>(
+        from_points,
+        [&](int r, int c) { return WinogradVec::load(m + (r * kTileIn + c) * q.m_plane + at); },
+        [&](int r, int c, WinogradVec y) {
+          if (r >= rows || c >= across) return;
+          y = y + bias;
+          if (relu) y = {relu_of(y.v)};
+          float* pixel = first + r * row_step + c * p.n + at;
+          left == kW ? y.store(pixel) : y.store_partial(pixel, left);
+        });
   }
   if (relu || epilogue.act == Activation::kNone) return;
-  for (std::int64_t r = 0; r < rows; ++r) {
-    for (std::int64_t c = 0; c < across; ++c) {
-      activate(epilogue.act, epilogue.alpha, at + (r * p.grid[1] + c) * p.n, columns);
+  for (std::int64_t r = 0; r < std::min<std::int64_t>(kTileOut, rows); ++r) {
+    for (std::int64_t c = 0; c < std::min<std::int64_t>(kTileOut, across); ++c) {
+      activate(epilogue.act, epilogue.alpha, first + r * row_step + c * p.n, columns);
     }
   }
 }
@@ -236,16 +126,16 @@ void transform_output(const Problem& p, const Plan& q, const float* m, const Til
 void multiply(const Problem& p, const Plan& q, const float* v, const float* u, std::int64_t count,
               std::int64_t j, std::int64_t columns, std::int64_t pitch, float* m) {
   for (std::int64_t point = 0; point < kTilePoints; ++point) {
-    for (std::int64_t o = 0; o < columns; o += kPanelWidth<float>) {
-      const Panel panel = next_panel<float>(columns - o);
-      const Segment<float> segment{v + point * q.v_plane, u + point * q.u_plane + (j + o) * p.k,
+    for (std::int64_t at = 0; at < columns; at += kPanelWidth<float>) {
+      const Panel panel = next_panel<float>(columns - at);
+      const Segment<float> segment{v + point * q.v_plane, u + point * q.u_plane + (j + at) * p.k,
                                    p.k};
       Tile<float> tile{};
       tile.segments = &segment;
       tile.n_segments = 1;
       tile.a_step = 1;
       tile.ldb = panel.width;
-      tile.c = m + point * q.m_plane + o;
+      tile.c = m + point * q.m_plane + at;
       run_strips(panel, false, count, p.k, pitch, tile);
     }
   }
@@ -253,17 +143,16 @@ void multiply(const Problem& p, const Plan& q, const float* v, const float* u, s
 
 void run(const Problem& p, const float* x, const float* w, const Epilogue<float>& epilogue,
          float* out, void* workspace, const Exec& exec) {
-  const Plan q = plan_for(p);
+  const Plan q(p);
   float* memory = static_cast<float*>(workspace);
-  float* zeros = memory + q.zeros_at;
   float* u = memory + q.u_at;
-  std::fill(zeros, zeros + p.k, 0.0F);
+  std::fill_n(memory + q.zeros_at, p.k, 0.0F);
+  const Images source{x, {p.source[0], p.source[1]}, p.k, p.k, memory + q.zeros_at};
 
   const std::int64_t panels = (p.n + kPanelWidth<float> - 1) / kPanelWidth<float>;
   const std::int64_t pieces = (p.k + kPackRows - 1) / kPackRows;
-  parallel_for(exec, panels * pieces, 4, [&](std::int64_t b, std::int64_t e) {
-    for (std::int64_t i = b; i < e; ++i) {
-      // In the order in which w lies in memory.
+  parallel_for(exec, panels * pieces, 4, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {  // in the order in which w lies in memory
       const std::int64_t panel = p.flipped ? i / pieces : i % panels;
       const std::int64_t row = (p.flipped ? i % pieces : i / panels) * kPackRows;
       transform_weights(p, q, w, panel * kPanelWidth<float>, row, std::min(p.k, row + kPackRows),
@@ -277,63 +166,55 @@ void run(const Problem& p, const float* x, const float* w, const Epilogue<float>
   const std::int64_t pitch = std::min(p.n, kGroup);
   parallel_for(inner, q.blocks * q.splits, 1, [&](std::int64_t unit, std::int64_t) {
     const std::int64_t first = unit / q.splits * q.block;
-    const std::int64_t count = std::min(q.block, q.tiles - first);
+    const std::int64_t count = std::min(q.block, q.grid.tiles - first);
     const std::int64_t split = unit % q.splits;
     const int slot = slots.take();
     float* v = memory + q.slots_at + slot * q.slot;
     float* m = v + kTilePoints * q.v_plane;
     for (std::int64_t i = 0; i < count; ++i) {
-      transform_input(p, q, x, zeros, tile_at(q, first + i), v + i * p.k);
+      const TileAt tile = tile_at(q.grid, first + i);
+      tile_to_points<kTileIn>(source, tile.image, tile.top - p.pad[0], tile.left - p.pad[1],
+                              to_points, v + i * p.k, q.v_plane);
     }
     for (std::int64_t g = q.groups * split / q.splits; g < q.groups * (split + 1) / q.splits; ++g) {
       const std::int64_t j = g * kGroup;
       const std::int64_t columns = std::min(kGroup, p.n - j);
       multiply(p, q, v, u, count, j, columns, pitch, m);
       for (std::int64_t i = 0; i < count; ++i) {
-        transform_output(p, q, m + i * pitch, tile_at(q, first + i), j, columns, epilogue, out);
+        transform_output(p, q, m + i * pitch, tile_at(q.grid, first + i), j, columns, epilogue,
+                         out);
       }
     }
     slots.give(slot);
   });
 }
 
-// ---------------------------------------------------------------- which sizes
-
-bool is_plain_3x3(const ConvGeometry& g) {
-  if (g.groups != 1 || g.k[0] != 1 || g.in[0] != 1 || g.out[0] != 1 || g.pad[0] != 0) return false;
-  for (int d = 1; d < 3; ++d) {
-    if (g.k[d] != 3 || g.stride[d] != 1 || g.dilation[d] != 1) return false;
-  }
-  return g.n * product3(g.out) * product3(g.in) > 0;
-}
-
 Problem problem_of(const ConvArgs& args) {
   const ConvGeometry& g = args.g;
-  return {g.n,          g.c, g.o, {g.in[1], g.in[2]}, {g.out[1], g.out[2]}, {g.pad[1], g.pad[2]},
-          false};
+  return {g.n, g.c, g.o, {g.in[1], g.in[2]}, {g.out[1], g.out[2]}, {g.pad[1], g.pad[2]}, false};
 }
 
 Problem problem_of(const ConvBackwardDataArgs& args) {
   const ConvGeometry& g = args.g;
-  return {g.n,  g.o, g.c, {g.out[1], g.out[2]}, {g.in[1], g.in[2]}, {2 - g.pad[1], 2 - g.pad[2]},
+  return {g.n, g.o, g.c, {g.out[1], g.out[2]}, {g.in[1], g.in[2]}, {2 - g.pad[1], 2 - g.pad[2]},
           true};
 }
 
 template <class Args>
 bool takes(const Args& args) {
-  if (args.exact || args.dtype != DType::kFloat32 || !is_plain_3x3(args.g)) return false;
-  return args.g.c >= 8 && args.g.o >= 8;
+  if (args.exact || args.dtype != DType::kFloat32 || !has_winograd_shape(args.g)) return false;
+  const Problem p = problem_of(args);
+  return winograd_pays(p.batch, p.k, p.n, p.grid);
 }
 
 template <class Args>
 std::size_t workspace_of(const Args& args) {
-  return static_cast<std::size_t>(plan_for(problem_of(args)).total) * sizeof(float);
+  return static_cast<std::size_t>(Plan(problem_of(args)).total) * sizeof(float);
 }
 
 template <class Args>
 void run_for(const Args& args, const void* x, void* y, const Exec& exec) {
-  const Epilogue<float> epilogue{static_cast<const float*>(args.bias), 1, args.act,
-                                 args.act_alpha};
+  const Epilogue<float> epilogue{static_cast<const float*>(args.bias), 1, args.act, args.act_alpha};
   run(problem_of(args), static_cast<const float*>(x), static_cast<const float*>(args.w), epilogue,
       static_cast<float*>(y), args.workspace, exec);
 }

@@ -12,12 +12,15 @@ inline namespace LAMELLA_ISA_NAMESPACE {
 /// Whether Winograd serves these arguments: a function of the sizes and of `exact`.
 bool takes_winograd(const ConvArgs& args);
 bool takes_winograd(const ConvBackwardDataArgs& args);
+bool takes_winograd(const ConvBackwardWeightsArgs& args);
 
 std::size_t winograd_workspace(const ConvArgs& args);
 std::size_t winograd_workspace(const ConvBackwardDataArgs& args);
+std::size_t winograd_workspace(const ConvBackwardWeightsArgs& args);
 
 void run_winograd(const ConvArgs& args, const Exec& exec);
 void run_winograd(const ConvBackwardDataArgs& args, const Exec& exec);
+void run_winograd(const ConvBackwardWeightsArgs& args, const Exec& exec);
 
 }  // namespace LAMELLA_ISA_NAMESPACE
 }  // namespace lamella::kernels

@@ -9,9 +9,9 @@
 namespace lamella::kernels {
 inline namespace LAMELLA_ISA_NAMESPACE {
 
-inline constexpr int kTileIn = 6;                        // a tile reads 6x6 pixels
-inline constexpr int kTileOut = 4;                       // and makes 4x4
-inline constexpr int kTilePoints = kTileIn * kTileIn;    // products of a tile and channel pair
+inline constexpr int kTileIn = 6;                      // a tile reads 6x6 pixels
+inline constexpr int kTileOut = 4;                     // and makes 4x4
+inline constexpr int kTilePoints = kTileIn * kTileIn;  // products of a tile and channel pair
 inline constexpr int kTilePixels = kTileOut * kTileOut;
 
 namespace winograd_detail {
@@ -60,6 +60,21 @@ inline void weights_to_points(const WinogradVec (&w)[3], WinogradVec (&t)[6]) {
   t[5] = w[2];
 }
 
+/// Four pixels of a gradient at the six points.
+inline void gradient_to_points(const WinogradVec (&d)[4], WinogradVec (&t)[6]) {
+  using namespace winograd_detail;
+  const WinogradVec even_a = plus_times(times(kNormA, d[0]), kA2 * kNormA, d[2]);
+  const WinogradVec odd_a = plus_times(times(kA * kNormA, d[1]), kA2 * kA * kNormA, d[3]);
+  const WinogradVec even_b = plus_times(times(kNormB, d[0]), kB2 * kNormB, d[2]);
+  const WinogradVec odd_b = plus_times(times(kB * kNormB, d[1]), kB2 * kB * kNormB, d[3]);
+  t[0] = times(1 / (kA2 * kB2), d[0]);
+  t[1] = even_a + odd_a;
+  t[2] = even_a - odd_a;
+  t[3] = even_b + odd_b;
+  t[4] = even_b - odd_b;
+  t[5] = d[3];
+}
+
 /// Four results from the products at the six points.
 inline void from_points(const WinogradVec (&m)[6], WinogradVec (&y)[4]) {
   using namespace winograd_detail;
@@ -73,8 +88,20 @@ inline void from_points(const WinogradVec (&m)[6], WinogradVec (&y)[4]) {
   y[3] = plus_times(plus_times(m[5], kB2 * kB, diff_b), kA2 * kA, diff_a);
 }
 
-/// out[i * kTo + j] = the two-dimensional transform of in(i, j), kFrom x kFrom vectors: `one` along
-/// each axis. in and out are callables, so that values go straight from and to memory.
+/// Three weights from the products at the six points.
+inline void weights_from_points(const WinogradVec (&m)[6], WinogradVec (&w)[3]) {
+  using namespace winograd_detail;
+  const WinogradVec sum_a = m[1] + m[2];
+  const WinogradVec diff_a = m[1] - m[2];
+  const WinogradVec sum_b = m[3] + m[4];
+  const WinogradVec diff_b = m[3] - m[4];
+  w[0] = m[0] + (sum_a + sum_b);
+  w[1] = plus_times(times(kB, diff_b), kA, diff_a);
+  w[2] = plus_times(plus_times(m[5], kB2, sum_b), kA2, sum_a);
+}
+
+/// out(i, j, .) for i, j < kTo gets the transform of in(i, j), i, j < kFrom, by `one` along each
+/// axis. Both are callables, so that values go straight from and to memory.
 template <int kFrom, int kTo, class One, class In, class Out>
 inline void transform_square(One one, In in, Out out) {
   WinogradVec half[kTo][kFrom];
