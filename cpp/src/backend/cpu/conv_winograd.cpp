@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <type_traits>
 
 #include "backend/cpu/conv_winograd_tiles.h"
 #include "backend/cpu/gemm.h"
@@ -92,28 +93,34 @@ void transform_weights(const Problem& p, const Plan& q, const float* w, std::int
 /// Columns [j, j + columns) of a tile's results from m[point][columns].
 void transform_output(const Problem& p, const Plan& q, const float* m, const TileAt& tile,
                       std::int64_t j, std::int64_t columns, const Epilogue<float>& epilogue,
-                      float* out) {
+                      float* out, Watch& watch) {
   constexpr int kW = WinogradVec::kWidth;
   const std::int64_t rows = p.grid[0] - tile.top;
   const std::int64_t across = p.grid[1] - tile.left;
   const std::int64_t row_step = p.grid[1] * p.n;
   float* first = out + (tile.image * p.grid[0] + tile.top) * row_step + tile.left * p.n + j;
   const bool relu = epilogue.act == Activation::kRelu;
-  for (std::int64_t at = 0; at < columns; at += kW) {
-    const std::int64_t left = std::min<std::int64_t>(kW, columns - at);
+  const auto vector = [&](auto whole, std::int64_t at, std::int64_t left) {
     WinogradVec bias = WinogradVec::zero();
     if (epilogue.bias != nullptr) bias = WinogradVec::load_partial(epilogue.bias + j + at, left);
     transform_square<kTileIn, kTileOut>(
         from_points,
-        [&](int r, int c) { return WinogradVec::load(m + (r * kTileIn + c) * q.m_plane + at); },
+        [&](int r, int c) {
+          const float* point = m + (r * kTileIn + c) * q.m_plane + at;
+          return whole ? WinogradVec::load(point) : WinogradVec::load_partial(point, left);
+        },
         [&](int r, int c, WinogradVec y) {
           if (r >= rows || c >= across) return;
+          watch.see(y);
           y = y + bias;
           if (relu) y = {relu_of(y.v)};
           float* pixel = first + r * row_step + c * p.n + at;
-          left == kW ? y.store(pixel) : y.store_partial(pixel, left);
+          whole ? y.store(pixel) : y.store_partial(pixel, left);
         });
-  }
+  };
+  std::int64_t at = 0;
+  for (; at + kW <= columns; at += kW) vector(std::true_type{}, at, kW);
+  if (at < columns) vector(std::false_type{}, at, columns - at);
   if (relu || epilogue.act == Activation::kNone) return;
   for (std::int64_t r = 0; r < std::min<std::int64_t>(kTileOut, rows); ++r) {
     for (std::int64_t c = 0; c < std::min<std::int64_t>(kTileOut, across); ++c) {
@@ -141,7 +148,7 @@ void multiply(const Problem& p, const Plan& q, const float* v, const float* u, s
   }
 }
 
-void run(const Problem& p, const float* x, const float* w, const Epilogue<float>& epilogue,
+bool run(const Problem& p, const float* x, const float* w, const Epilogue<float>& epilogue,
          float* out, void* workspace, const Exec& exec) {
   const Plan q(p);
   float* memory = static_cast<float*>(workspace);
@@ -165,9 +172,11 @@ void run(const Problem& p, const float* x, const float* w, const Epilogue<float>
   inner.threads = static_cast<int>(std::min<std::int64_t>(exec.threads, q.slots));
   const std::int64_t pitch = std::min(p.n, kGroup);
   parallel_for(inner, q.blocks * q.splits, 1, [&](std::int64_t unit, std::int64_t) {
+    if (!slots.finite()) return;
     const std::int64_t first = unit / q.splits * q.block;
     const std::int64_t count = std::min(q.block, q.grid.tiles - first);
     const std::int64_t split = unit % q.splits;
+    Watch watch;
     const int slot = slots.take();
     float* v = memory + q.slots_at + slot * q.slot;
     float* m = v + kTilePoints * q.v_plane;
@@ -181,12 +190,14 @@ void run(const Problem& p, const float* x, const float* w, const Epilogue<float>
       const std::int64_t columns = std::min(kGroup, p.n - j);
       multiply(p, q, v, u, count, j, columns, pitch, m);
       for (std::int64_t i = 0; i < count; ++i) {
-        transform_output(p, q, m + i * pitch, tile_at(q.grid, first + i), j, columns, epilogue,
-                         out);
+        transform_output(p, q, m + i * pitch, tile_at(q.grid, first + i), j, columns, epilogue, out,
+                         watch);
       }
     }
     slots.give(slot);
+    slots.note(watch);
   });
+  return slots.finite();
 }
 
 Problem problem_of(const ConvArgs& args) {
@@ -213,10 +224,10 @@ std::size_t workspace_of(const Args& args) {
 }
 
 template <class Args>
-void run_for(const Args& args, const void* x, void* y, const Exec& exec) {
+bool run_for(const Args& args, const void* x, void* y, const Exec& exec) {
   const Epilogue<float> epilogue{static_cast<const float*>(args.bias), 1, args.act, args.act_alpha};
-  run(problem_of(args), static_cast<const float*>(x), static_cast<const float*>(args.w), epilogue,
-      static_cast<float*>(y), args.workspace, exec);
+  return run(problem_of(args), static_cast<const float*>(x), static_cast<const float*>(args.w),
+             epilogue, static_cast<float*>(y), args.workspace, exec);
 }
 
 }  // namespace
@@ -227,9 +238,11 @@ bool takes_winograd(const ConvBackwardDataArgs& args) { return takes(args); }
 std::size_t winograd_workspace(const ConvArgs& args) { return workspace_of(args); }
 std::size_t winograd_workspace(const ConvBackwardDataArgs& args) { return workspace_of(args); }
 
-void run_winograd(const ConvArgs& args, const Exec& exec) { run_for(args, args.x, args.y, exec); }
-void run_winograd(const ConvBackwardDataArgs& args, const Exec& exec) {
-  run_for(args, args.dy, args.dx, exec);
+bool run_winograd(const ConvArgs& args, const Exec& exec) {
+  return run_for(args, args.x, args.y, exec);
+}
+bool run_winograd(const ConvBackwardDataArgs& args, const Exec& exec) {
+  return run_for(args, args.dy, args.dx, exec);
 }
 
 }  // namespace LAMELLA_ISA_NAMESPACE

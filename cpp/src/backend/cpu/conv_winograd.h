@@ -1,5 +1,9 @@
 // Convolution of 3x3 kernels at stride 1 by Winograd's minimal filtering: a quarter of the
 // multiplications, at errors of about twice the direct sums' (docs/winograd.md). float32 only.
+//
+// A NaN or infinity spreads over the tile that reads it, further than in the direct sums, and sums
+// of huge numbers may overflow on the way. So the results are watched: where one is not finite, the
+// caller computes all of them directly.
 #pragma once
 
 #include <cstddef>
@@ -18,9 +22,17 @@ std::size_t winograd_workspace(const ConvArgs& args);
 std::size_t winograd_workspace(const ConvBackwardDataArgs& args);
 std::size_t winograd_workspace(const ConvBackwardWeightsArgs& args);
 
-void run_winograd(const ConvArgs& args, const Exec& exec);
-void run_winograd(const ConvBackwardDataArgs& args, const Exec& exec);
-void run_winograd(const ConvBackwardWeightsArgs& args, const Exec& exec);
+/// The same convolution without Winograd.
+template <class Args>
+Args sums_only(Args args) {
+  args.exact = true;
+  return args;
+}
+
+/// False when a result is not finite: then what was written does not count.
+bool run_winograd(const ConvArgs& args, const Exec& exec);
+bool run_winograd(const ConvBackwardDataArgs& args, const Exec& exec);
+bool run_winograd(const ConvBackwardWeightsArgs& args, const Exec& exec);
 
 }  // namespace LAMELLA_ISA_NAMESPACE
 }  // namespace lamella::kernels

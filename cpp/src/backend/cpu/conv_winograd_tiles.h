@@ -103,13 +103,26 @@ inline void tile_to_points(const Images& x, std::int64_t image, std::int64_t top
   }
 }
 
-/// Scratch memory for as many chunks as run at once. The loop must have no more threads than slots.
+/// Sums up what is zero for every finite number, and NaN for the others.
+class Watch {
+ public:
+  void see(WinogradVec y) { sum_ = fma(y, WinogradVec::zero(), sum_); }
+  bool finite() const { return sum(sum_) == 0.0F; }
+
+ private:
+  WinogradVec sum_ = WinogradVec::zero();
+};
+
+/// Scratch memory for as many chunks as run at once, and whether all have met finite results only.
+/// The loop must have no more threads than slots. `line` is a cache line of the workspace.
 class Slots {
  public:
   static constexpr std::int64_t kMost = 32;
 
-  Slots(void* line, std::int64_t count) : free_(static_cast<std::uint64_t*>(line)) {
+  Slots(void* line, std::int64_t count)
+      : free_(static_cast<std::uint64_t*>(line)), finite_(free_ + 1) {
     *free_ = (std::uint64_t{1} << count) - 1;
+    *finite_ = 1;
   }
   int take() {
     std::uint64_t mask = __atomic_load_n(free_, __ATOMIC_RELAXED);
@@ -120,8 +133,14 @@ class Slots {
   }
   void give(int slot) { __atomic_fetch_or(free_, std::uint64_t{1} << slot, __ATOMIC_RELEASE); }
 
+  void note(const Watch& watch) {
+    if (!watch.finite()) __atomic_store_n(finite_, 0, __ATOMIC_RELAXED);
+  }
+  bool finite() const { return __atomic_load_n(finite_, __ATOMIC_RELAXED) != 0; }
+
  private:
   std::uint64_t* free_;
+  std::uint64_t* finite_;
 };
 
 }  // namespace LAMELLA_ISA_NAMESPACE

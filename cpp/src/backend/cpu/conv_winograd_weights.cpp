@@ -72,7 +72,8 @@ void multiply(const ConvGeometry& g, const Plan& q, const float* x, const float*
 }
 
 /// dw of channel c from the parts' totals.
-void finish(const ConvGeometry& g, const Plan& q, const float* totals, std::int64_t c, float* dw) {
+void finish(const ConvGeometry& g, const Plan& q, const float* totals, std::int64_t c, float* dw,
+            Watch& watch) {
   constexpr int kW = WinogradVec::kWidth;
   for (std::int64_t o = 0; o < g.o; o += kW) {
     const std::int64_t left = std::min<std::int64_t>(kW, g.o - o);
@@ -80,13 +81,14 @@ void finish(const ConvGeometry& g, const Plan& q, const float* totals, std::int6
         weights_from_points,
         [&](int i, int j) {
           const float* at = totals + (i * kTileIn + j) * q.total_plane + c * g.o + o;
-          WinogradVec sum = WinogradVec::load(at);
+          WinogradVec sum = WinogradVec::load_partial(at, left);
           for (std::int64_t part = 1; part < q.parts; ++part) {
-            sum = sum + WinogradVec::load(at + part * kTilePoints * q.total_plane);
+            sum = sum + WinogradVec::load_partial(at + part * kTilePoints * q.total_plane, left);
           }
           return sum;
         },
         [&](int i, int j, WinogradVec t) {
+          watch.see(t);
           t.store_partial(dw + ((i * 3 + j) * g.c + c) * g.o + o, left);
         });
   }
@@ -103,7 +105,7 @@ std::size_t winograd_workspace(const ConvBackwardWeightsArgs& args) {
   return static_cast<std::size_t>(Plan(args.g).total) * sizeof(float);
 }
 
-void run_winograd(const ConvBackwardWeightsArgs& args, const Exec& exec) {
+bool run_winograd(const ConvBackwardWeightsArgs& args, const Exec& exec) {
   const ConvGeometry& g = args.g;
   const Plan q(g);
   float* memory = static_cast<float*>(args.workspace);
@@ -144,8 +146,11 @@ void run_winograd(const ConvBackwardWeightsArgs& args, const Exec& exec) {
   float* dw = static_cast<float*>(args.dw);
   parallel_for(exec, g.c, grain_for(q.parts * kTilePoints * g.o / WinogradVec::kWidth),
                [&](std::int64_t begin, std::int64_t end) {
-                 for (std::int64_t c = begin; c < end; ++c) finish(g, q, totals, c, dw);
+                 Watch watch;
+                 for (std::int64_t c = begin; c < end; ++c) finish(g, q, totals, c, dw, watch);
+                 slots.note(watch);
                });
+  return slots.finite();
 }
 
 }  // namespace LAMELLA_ISA_NAMESPACE
