@@ -215,7 +215,8 @@ template <class Args>
 bool takes(const Args& args) {
   if (args.exact || args.dtype != DType::kFloat32 || !has_winograd_shape(args.g)) return false;
   const Problem p = problem_of(args);
-  return winograd_pays(p.batch, p.k, p.n, p.grid);
+  return std::min(p.k, p.n) >= kLeastChannels &&
+         winograd_saves(p.batch, p.grid) > 256 + p.k * p.n / 512;
 }
 
 template <class Args>

@@ -13,8 +13,7 @@ inline namespace LAMELLA_ISA_NAMESPACE {
 
 inline constexpr std::int64_t kLineFloats = 16;  // of a cache line
 
-inline constexpr std::int64_t kLeastChannels = 8;
-inline constexpr std::int64_t kLeastSaved = 0;  // multiply-adds of each channel pair
+inline constexpr std::int64_t kLeastChannels = 16;
 
 inline std::int64_t whole_lines(std::int64_t floats) {
   return (floats + kLineFloats - 1) / kLineFloats * kLineFloats;
@@ -45,14 +44,12 @@ inline bool has_winograd_shape(const ConvGeometry& g) {
   return g.n > 0;
 }
 
-/// Whether the multiplications saved outweigh the transforms of pixels (few channels) and of
-/// weights (few tiles).
-inline bool winograd_pays(std::int64_t batch, std::int64_t k, std::int64_t n,
-                          const std::int64_t (&grid)[2]) {
-  if (std::min(k, n) < kLeastChannels) return false;
+/// Multiply-adds that Winograd saves for each channel pair. Against them stand the transforms of
+/// pixels, which few channels do not repay, and of weights, which few tiles do not repay; large
+/// weights leave the cache on their way to the points and back.
+inline std::int64_t winograd_saves(std::int64_t batch, const std::int64_t (&grid)[2]) {
   const TileGrid tiles(batch, grid[0], grid[1]);
-  const std::int64_t saved = 9 * batch * grid[0] * grid[1] - kTilePoints * tiles.tiles;
-  return saved > kLeastSaved;
+  return 9 * batch * grid[0] * grid[1] - kTilePoints * tiles.tiles;
 }
 
 struct TileAt {

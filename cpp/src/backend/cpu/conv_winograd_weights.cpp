@@ -81,6 +81,7 @@ void finish(const ConvGeometry& g, const Plan& q, const float* totals, std::int6
         weights_from_points,
         [&](int i, int j) {
           const float* at = totals + (i * kTileIn + j) * q.total_plane + c * g.o + o;
+          __builtin_prefetch(at + 8 * kW);
           WinogradVec sum = WinogradVec::load_partial(at, left);
           for (std::int64_t part = 1; part < q.parts; ++part) {
             sum = sum + WinogradVec::load_partial(at + part * kTilePoints * q.total_plane, left);
@@ -98,7 +99,9 @@ void finish(const ConvGeometry& g, const Plan& q, const float* totals, std::int6
 
 bool takes_winograd(const ConvBackwardWeightsArgs& args) {
   if (args.exact || args.dtype != DType::kFloat32 || !has_winograd_shape(args.g)) return false;
-  return winograd_pays(args.g.n, args.g.c, args.g.o, {args.g.out[1], args.g.out[2]});
+  const ConvGeometry& g = args.g;
+  return std::min(g.c, g.o) >= kLeastChannels &&
+         winograd_saves(g.n, {g.out[1], g.out[2]}) > 512 + g.c * g.o / 64;
 }
 
 std::size_t winograd_workspace(const ConvBackwardWeightsArgs& args) {
