@@ -14,12 +14,10 @@ namespace lamella::kernels {
 inline namespace LAMELLA_ISA_NAMESPACE {
 namespace {
 
-constexpr std::int64_t kBlockBytes = 1024 << 10;  // of the points of a block of tiles
-constexpr std::int64_t kLeastBlock = 48;          // tiles that share a pass over a part's totals
-constexpr std::int64_t kMostBlock = 128;
-constexpr std::int64_t kUnits = 8;                // pieces of work wanted
-constexpr std::int64_t kTotalsFloats = 10 << 20;  // of all parts, about
-constexpr std::int64_t kGroup = 64;               // columns that may work apart
+constexpr std::int64_t kBlock = 128;             // tiles that share a pass over a part's totals
+constexpr std::int64_t kUnits = 8;               // pieces of work wanted
+constexpr std::int64_t kTotalsFloats = 4 << 20;  // of all parts, about
+constexpr std::int64_t kGroup = 64;              // columns that may work apart
 
 struct Plan {
   TileGrid grid;
@@ -31,8 +29,7 @@ struct Plan {
   std::int64_t zeros_at, totals_at, slots_at, total;
 
   explicit Plan(const ConvGeometry& g) : grid(g.n, g.out[1], g.out[2]) {
-    block = std::clamp(kBlockBytes / (kTilePoints * (g.c + g.o) * 4), kLeastBlock, kMostBlock);
-    block = std::min(block, grid.tiles);
+    block = std::min(kBlock, grid.tiles);
     blocks = (grid.tiles + block - 1) / block;
     total_plane = plane_floats(g.c * g.o);
     const std::int64_t by_memory = kTotalsFloats / (kTilePoints * total_plane);
