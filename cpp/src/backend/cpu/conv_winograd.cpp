@@ -20,6 +20,7 @@ constexpr std::int64_t kGroup = 64;              // columns that come back from 
 constexpr std::int64_t kBlockBytes = 512 << 10;  // of a block's points, which should stay in L2
 constexpr std::int64_t kLeastBlock = 48;         // tiles that share a pass over the weights
 constexpr std::int64_t kMostBlock = 96;
+constexpr std::int64_t kChain = 128;    // products summed in a row: longer chains round worse
 constexpr std::int64_t kPackRows = 32;  // rows of weights that are transformed at a time
 constexpr std::int64_t kUnits = 16;     // pieces of work wanted
 constexpr std::int64_t kSlotsBytes = 32 << 20;
@@ -135,15 +136,19 @@ void multiply(const Problem& p, const Plan& q, const float* v, const float* u, s
   for (std::int64_t point = 0; point < kTilePoints; ++point) {
     for (std::int64_t at = 0; at < columns; at += kPanelWidth<float>) {
       const Panel panel = next_panel<float>(columns - at);
-      const Segment<float> segment{v + point * q.v_plane, u + point * q.u_plane + (j + at) * p.k,
-                                   p.k};
       Tile<float> tile{};
-      tile.segments = &segment;
       tile.n_segments = 1;
       tile.a_step = 1;
       tile.ldb = panel.width;
       tile.c = m + point * q.m_plane + at;
-      run_strips(panel, false, count, p.k, pitch, tile);
+      for (std::int64_t k = 0; k < p.k; k += kChain) {
+        const Segment<float> segment{v + point * q.v_plane + k,
+                                     u + point * q.u_plane + (j + at) * p.k + k * panel.width,
+                                     std::min(kChain, p.k - k)};
+        tile.segments = &segment;
+        tile.add = k > 0;
+        run_strips(panel, false, count, p.k, pitch, tile);
+      }
     }
   }
 }
