@@ -23,7 +23,6 @@ constexpr std::int64_t kMostBlock = 96;
 constexpr std::int64_t kChain = 128;    // products summed in a row: longer chains round worse
 constexpr std::int64_t kPackRows = 32;  // rows of weights that are transformed at a time
 constexpr std::int64_t kUnits = 16;     // pieces of work wanted
-constexpr std::int64_t kSlotsBytes = 32 << 20;
 
 /// Result q is the sum over taps t and channels of source[q - pad + t] * w[t]; with `flipped`, w is
 /// the forward pass's and read as w[2 - t], transposed.
@@ -53,8 +52,7 @@ struct Plan {
     v_plane = plane_floats(block * p.k);
     m_plane = plane_floats(block * columns);
     slot = kTilePoints * (v_plane + m_plane);
-    slots = std::clamp<std::int64_t>(kSlotsBytes / (slot * 4), 4, Slots::kMost);
-    slots = std::min(slots, blocks * splits);
+    slots = Slots::count_for(blocks * splits, slot);
     zeros_at = kLineFloats;  // behind the line that Slots keeps
     u_at = zeros_at + whole_lines(p.k);
     slots_at = u_at + kTilePoints * u_plane;

@@ -114,7 +114,11 @@ class Watch {
 /// The loop must have no more threads than slots. `line` is a cache line of the workspace.
 class Slots {
  public:
-  static constexpr std::int64_t kMost = 32;
+  /// How many for `units` pieces of work: 4 at least, then as many as fit into 32 MB, 32 at most.
+  static std::int64_t count_for(std::int64_t units, std::int64_t slot_floats) {
+    constexpr std::int64_t kFloats = 8 << 20;
+    return std::min(units, std::clamp<std::int64_t>(kFloats / slot_floats, 4, 32));
+  }
 
   Slots(void* line, std::int64_t count)
       : free_(static_cast<std::uint64_t*>(line)), finite_(free_ + 1) {

@@ -42,7 +42,7 @@ struct Plan {
     x_plane = plane_floats(block * g.c);
     dy_plane = plane_floats(block * columns);
     slot = kTilePoints * (x_plane + dy_plane);
-    slots = std::min(parts * splits, Slots::kMost);
+    slots = Slots::count_for(parts * splits, slot);
     zeros_at = kLineFloats;  // behind the line that Slots keeps
     totals_at = zeros_at + whole_lines(std::max(g.c, g.o));
     slots_at = totals_at + parts * kTilePoints * total_plane;
