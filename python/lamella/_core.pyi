@@ -44,6 +44,7 @@ __all__: list[str] = [
     "clip",
     "concat",
     "conv",
+    "conv_accuracy",
     "conv_transpose",
     "cos",
     "cosh",
@@ -122,6 +123,7 @@ __all__: list[str] = [
     "save_model",
     "save_safetensors",
     "selu",
+    "set_conv_accuracy",
     "set_num_threads",
     "set_random_seed",
     "shuffled_order",
@@ -520,6 +522,11 @@ def conv(
     dilation: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex] = [],
     groups: typing.SupportsInt | typing.SupportsIndex = 1,
 ) -> Tensor: ...
+def conv_accuracy() -> str:
+    """
+    How float32 convolutions may be computed: "default" or "exact".
+    """
+
 def conv_transpose(
     x: typing.Any,
     w: typing.Any,
@@ -783,6 +790,11 @@ def save_safetensors(
     """
 
 def selu(x: typing.Any) -> Tensor: ...
+def set_conv_accuracy(accuracy: str) -> None:
+    """
+    How float32 convolutions recorded from now on may be computed: "default" or "exact".
+    """
+
 def set_num_threads(n: typing.SupportsInt | typing.SupportsIndex) -> None:
     """
     Sets the upper bound on threads of one computation (>= 1).

@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Iterable
 from typing import Any
 
+from lamella import _core
 from lamella._support import (
     auto_name,
     epsilon,
@@ -20,6 +21,7 @@ __all__ = [
     "auto_name",
     "backend",
     "clear_session",
+    "conv_accuracy",
     "epsilon",
     "floatx",
     "image_data_format",
@@ -28,6 +30,7 @@ __all__ = [
     "disable_interactive_logging",
     "enable_interactive_logging",
     "near_names",
+    "set_conv_accuracy",
     "set_epsilon",
     "set_floatx",
     "set_image_data_format",
@@ -43,6 +46,26 @@ _settings: dict[str, Any] = {
     "image_data_format": "channels_last",
     "interactive": True,
 }
+
+
+def conv_accuracy() -> str:
+    """Return how float32 convolutions may be computed: "default" or "exact"."""
+    return _core.conv_accuracy()
+
+
+def set_conv_accuracy(accuracy: str) -> None:
+    """Choose between the speed and the last digit of float32 convolutions.
+
+    Args:
+        accuracy: "default": 3x3 convolutions at stride 1 use Winograd's algorithm
+            where it is faster (two to three times); its rounding errors are one to
+            three times those of a plain sum. "exact": sums of products only.
+
+    It counts for calls from now on. A model keeps the setting with which its
+    functions were traced, at its first `fit`, `evaluate` or `predict`, so set it
+    before. The environment variable `LAMELLA_CONV` gives the initial value.
+    """
+    _core.set_conv_accuracy(accuracy)
 
 
 def backend() -> str:

@@ -25,6 +25,14 @@ void bind_runtime(py::module_& m) {
         "Sets the upper bound on threads of one computation (>= 1).");
   m.def("get_num_threads", &num_threads, "Upper bound on threads of one computation.");
   m.def(
+      "set_conv_accuracy",
+      [](std::string_view accuracy) { set_conv_accuracy(conv_accuracy_of(accuracy)); },
+      py::arg("accuracy"),
+      "How float32 convolutions recorded from now on may be computed: \"default\" or \"exact\".");
+  m.def(
+      "conv_accuracy", [] { return name(conv_accuracy()); },
+      "How float32 convolutions may be computed: \"default\" or \"exact\".");
+  m.def(
       "build_info",
       [] {
         py::dict d;

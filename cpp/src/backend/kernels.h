@@ -380,6 +380,9 @@ struct ConvGeometry {
   std::int64_t in[3], out[3], k[3], stride[3], dilation[3], pad[3];
 };
 
+/// `exact` in the blocks below: sums of products only, no minimal filtering (Winograd), whose
+/// errors are larger.
+
 /// y = act(conv(x, w) + bias). No materialised im2col. groups == c is depthwise (o = c *
 /// multiplier, output channel = in * multiplier + m).
 struct ConvArgs {
@@ -392,6 +395,7 @@ struct ConvArgs {
   double act_alpha;
   void* y;
   void* workspace;
+  bool exact;
 };
 
 /// dx (or the forward of a transposed convolution) from dy: writes all of dx. bias/act as above
@@ -406,6 +410,7 @@ struct ConvBackwardDataArgs {
   double act_alpha;
   void* dx;
   void* workspace;
+  bool exact;
 };
 
 /// dw from x and dy: writes all of dw. Reduction over pixels in fixed chunks, fixed order.
@@ -416,6 +421,7 @@ struct ConvBackwardWeightsArgs {
   const void* dy;
   void* dw;
   void* workspace;
+  bool exact;
 };
 
 /// Pooling over (n, in, c) -> (n, out, c). Average leaves padding out of the count. Max: padding

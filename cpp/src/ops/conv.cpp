@@ -147,6 +147,7 @@ std::vector<Spec> Conv::infer(std::span<const Spec> in) const {
 void Conv::lower(Lowering& l) const {
   kernels::ConvArgs args{};
   args.dtype = l.in_spec(0).dtype;
+  args.exact = attrs.exact;
   args.g = attrs.geometry(l.in_shape(0), l.in_shape(1));
   args.x = l.in(0);
   args.w = l.in(1);
@@ -196,6 +197,7 @@ std::vector<Spec> ConvBackwardData::infer(std::span<const Spec> in) const {
 void ConvBackwardData::lower(Lowering& l) const {
   kernels::ConvBackwardDataArgs args{};
   args.dtype = l.in_spec(0).dtype;
+  args.exact = attrs.exact;
   args.g = attrs.geometry(l.out_shape(0), l.in_shape(1));
   // A transposed convolution may see fewer rows of dy than its output would give; what counts is
   // dy.
@@ -249,6 +251,7 @@ std::vector<Spec> ConvBackwardWeights::infer(std::span<const Spec> in) const {
 void ConvBackwardWeights::lower(Lowering& l) const {
   kernels::ConvBackwardWeightsArgs args{};
   args.dtype = l.in_spec(0).dtype;
+  args.exact = attrs.exact;
   args.g = attrs.geometry(l.in_shape(0), l.out_shape(0));
   const Shape& dy = l.in_shape(1);
   for (int i = 0; i < spatial(dy); ++i) args.g.out[3 - spatial(dy) + i] = dy[1 + i].value();

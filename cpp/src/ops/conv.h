@@ -2,6 +2,7 @@
 // other's gradients.
 #pragma once
 
+#include "lamella/runtime.h"
 #include "ops/op.h"
 
 namespace lamella {
@@ -13,6 +14,8 @@ struct ConvAttrs {
   int padding = 0;
   std::vector<std::int64_t> strides, dilation, before, after;
   std::int64_t groups = 1;
+  /// Fixed here, so that planning and running agree, and gradients do as their convolution does.
+  bool exact = conv_accuracy() == ConvAccuracy::kExact;
 
   void visit(AttrVisitor& v);
   /// Output size along a spatial axis.

@@ -61,6 +61,9 @@ int from_environment(const char* name) {
 
 std::atomic<int> threads{0};  // 0: not decided yet
 
+constexpr int kNotDecided = -1;
+std::atomic<int> accuracy_of_conv{kNotDecided};
+
 int default_threads() {
   if (const int n = from_environment("LAMELLA_NUM_THREADS")) return n;
   if (const int n = from_environment("OMP_NUM_THREADS")) return n;
@@ -109,6 +112,34 @@ int num_threads() {
     return n;
   store_threads(default_threads(), false);
   return threads.load(std::memory_order_relaxed);
+}
+
+ConvAccuracy conv_accuracy_of(std::string_view text) {
+  const bool exact = text == name(ConvAccuracy::kExact);
+  check(exact || text == name(ConvAccuracy::kDefault),
+        "accuracy of convolutions (set_conv_accuracy, LAMELLA_CONV): expected 'default' or "
+        "'exact', got '",
+        text, "'");
+  return exact ? ConvAccuracy::kExact : ConvAccuracy::kDefault;
+}
+
+std::string_view name(ConvAccuracy accuracy) {
+  return accuracy == ConvAccuracy::kExact ? "exact" : "default";
+}
+
+void set_conv_accuracy(ConvAccuracy accuracy) {
+  accuracy_of_conv.store(static_cast<int>(accuracy), std::memory_order_relaxed);
+}
+
+ConvAccuracy conv_accuracy() {
+  int value = accuracy_of_conv.load(std::memory_order_relaxed);
+  if (value == kNotDecided) [[unlikely]] {
+    const char* text = std::getenv("LAMELLA_CONV");
+    const bool given = text != nullptr && *text != '\0';
+    const ConvAccuracy chosen = given ? conv_accuracy_of(text) : ConvAccuracy::kDefault;
+    if (accuracy_of_conv.compare_exchange_strong(value, static_cast<int>(chosen))) return chosen;
+  }
+  return static_cast<ConvAccuracy>(value);
 }
 
 void set_random_seed(std::uint64_t seed) {

@@ -5,6 +5,7 @@
 #include "backend/cpu/conv_geometry.h"
 #include "backend/cpu/conv_implicit.h"
 #include "backend/cpu/conv_weights.h"
+#include "backend/cpu/conv_winograd.h"
 
 namespace lamella::kernels {
 inline namespace LAMELLA_ISA_NAMESPACE {
@@ -281,12 +282,16 @@ void backward_weights(const ConvBackwardWeightsArgs& args, const Exec& exec) {
 }  // namespace
 
 std::size_t conv_workspace(const ConvArgs& args) {
+  if (takes_winograd(args)) {
+    return std::max(winograd_workspace(args), conv_workspace(sums_only(args)));
+  }
   return args.dtype == DType::kFloat32 ? forward_workspace<float>(args.g)
                                        : forward_workspace<double>(args.g);
 }
 
 void conv_kernel(const ConvArgs& args, const Exec& exec) {
   if (args.g.n * product3(args.g.out) * args.g.o == 0) return;
+  if (takes_winograd(args) && run_winograd(args, exec)) return;
   if (args.dtype == DType::kFloat32) {
     forward<float>(args, exec);
   } else {
@@ -295,12 +300,16 @@ void conv_kernel(const ConvArgs& args, const Exec& exec) {
 }
 
 std::size_t conv_backward_data_workspace(const ConvBackwardDataArgs& args) {
+  if (takes_winograd(args)) {
+    return std::max(winograd_workspace(args), conv_backward_data_workspace(sums_only(args)));
+  }
   return args.dtype == DType::kFloat32 ? backward_data_workspace<float>(args.g)
                                        : backward_data_workspace<double>(args.g);
 }
 
 void conv_backward_data_kernel(const ConvBackwardDataArgs& args, const Exec& exec) {
   if (args.g.n * product3(args.g.in) * args.g.c == 0) return;
+  if (takes_winograd(args) && run_winograd(args, exec)) return;
   if (args.dtype == DType::kFloat32) {
     backward_data<float>(args, exec);
   } else {
@@ -309,11 +318,15 @@ void conv_backward_data_kernel(const ConvBackwardDataArgs& args, const Exec& exe
 }
 
 std::size_t conv_backward_weights_workspace(const ConvBackwardWeightsArgs& args) {
+  if (takes_winograd(args)) {
+    return std::max(winograd_workspace(args), conv_backward_weights_workspace(sums_only(args)));
+  }
   return args.dtype == DType::kFloat32 ? backward_weights_workspace<float>(args.g)
                                        : backward_weights_workspace<double>(args.g);
 }
 
 void conv_backward_weights_kernel(const ConvBackwardWeightsArgs& args, const Exec& exec) {
+  if (takes_winograd(args) && run_winograd(args, exec)) return;
   if (args.dtype == DType::kFloat32) {
     backward_weights<float>(args, exec);
   } else {
