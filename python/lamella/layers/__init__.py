@@ -29,6 +29,7 @@ from lamella.layers.core import (
     Embedding,
     Identity,
     Lambda,
+    Masking,
     Normalization,
     Rescaling,
 )
@@ -155,6 +156,7 @@ __all__ = [
     "Layer",
     "LayerNormalization",
     "LeakyReLU",
+    "Masking",
     "MaxPool1D",
     "MaxPool2D",
     "MaxPooling1D",

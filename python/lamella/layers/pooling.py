@@ -247,9 +247,29 @@ class GlobalMaxPooling2D(_GlobalMax):
 
 
 class GlobalAveragePooling1D(_GlobalAverage):
-    """Mean over the steps."""
+    """Mean over the steps; steps whose mask is False are left out."""
 
     _rank = 1
+
+    def __init__(
+        self, data_format: str | None = None, keepdims: bool = False, **kwargs: Any
+    ) -> None:
+        super().__init__(data_format, keepdims, **kwargs)
+        self.supports_masking = True
+
+    def call(self, inputs: Any, mask: Any = None) -> Any:
+        """Return the mean of the steps whose mask is True."""
+        if mask is None:
+            return super().call(inputs)
+        x = self._as_float(inputs)
+        steps, channels = (1, 2) if self.data_format == "channels_last" else (2, 1)
+        kept = _core.cast(_core.expand_dims(mask, channels), "bool")
+        total = _core.sum(_core.where(kept, x, 0.0), steps, self.keepdims)
+        return total / _core.sum(_core.cast(kept, x.dtype), steps, self.keepdims)
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        """Return None: no steps are left."""
+        return None
 
 
 class GlobalAveragePooling2D(_GlobalAverage):
