@@ -73,6 +73,7 @@ __all__: list[str] = [
     "graph_to_json",
     "greater",
     "greater_equal",
+    "gru",
     "hard_sigmoid",
     "hard_silu",
     "is_grad_enabled",
@@ -91,6 +92,7 @@ __all__: list[str] = [
     "logical_or",
     "logical_xor",
     "logsumexp",
+    "lstm",
     "matmul",
     "max",
     "max_pool",
@@ -126,6 +128,7 @@ __all__: list[str] = [
     "sigmoid",
     "sign",
     "silu",
+    "simple_rnn",
     "sin",
     "sinh",
     "slice",
@@ -627,6 +630,18 @@ def gradients(
 def graph_to_json(graph: Graph) -> str: ...
 def greater(x: typing.Any, y: typing.Any) -> Tensor: ...
 def greater_equal(x: typing.Any, y: typing.Any) -> Tensor: ...
+def gru(
+    x: typing.Any,
+    h0: typing.Any,
+    kernel: typing.Any,
+    recurrent_kernel: typing.Any,
+    bias: typing.Any = None,
+    mask: typing.Any = None,
+    activation: str = "tanh",
+    recurrent_activation: str = "sigmoid",
+    reset_after: bool = True,
+    go_backwards: bool = False,
+) -> tuple[Tensor, Tensor]: ...
 def hard_sigmoid(x: typing.Any) -> Tensor: ...
 def hard_silu(x: typing.Any) -> Tensor: ...
 def is_grad_enabled() -> bool: ...
@@ -660,6 +675,18 @@ def logical_xor(x: typing.Any, y: typing.Any) -> Tensor: ...
 def logsumexp(
     x: typing.Any, axis: typing.Any = None, keepdims: bool = False
 ) -> Tensor: ...
+def lstm(
+    x: typing.Any,
+    h0: typing.Any,
+    c0: typing.Any,
+    kernel: typing.Any,
+    recurrent_kernel: typing.Any,
+    bias: typing.Any = None,
+    mask: typing.Any = None,
+    activation: str = "tanh",
+    recurrent_activation: str = "sigmoid",
+    go_backwards: bool = False,
+) -> tuple[Tensor, Tensor, Tensor]: ...
 def matmul(a: typing.Any, b: typing.Any) -> Tensor: ...
 def max(x: typing.Any, axis: typing.Any = None, keepdims: bool = False) -> Tensor: ...
 def max_pool(
@@ -778,6 +805,16 @@ def shuffled_order(
 def sigmoid(x: typing.Any) -> Tensor: ...
 def sign(x: typing.Any) -> Tensor: ...
 def silu(x: typing.Any) -> Tensor: ...
+def simple_rnn(
+    x: typing.Any,
+    h0: typing.Any,
+    kernel: typing.Any,
+    recurrent_kernel: typing.Any,
+    bias: typing.Any = None,
+    mask: typing.Any = None,
+    activation: str = "tanh",
+    go_backwards: bool = False,
+) -> tuple[Tensor, Tensor]: ...
 def sin(x: typing.Any) -> Tensor: ...
 def sinh(x: typing.Any) -> Tensor: ...
 def slice(

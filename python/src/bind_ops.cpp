@@ -373,6 +373,54 @@ void bind_nn(py::module_& m) {
       py::arg("target"), py::arg("output"), py::arg("from_logits") = false);
 }
 
+void bind_recurrent(py::module_& m) {
+  auto optional = [](const py::object& x) { return x.is_none() ? Tensor() : as_tensor(x); };
+  m.def(
+      "simple_rnn",
+      [optional](py::object x, py::object h0, py::object kernel, py::object recurrent_kernel,
+                 py::object bias, py::object mask, const std::string& activation,
+                 bool go_backwards) {
+        ops::RecurrentOptions options;
+        options.activation = activation;
+        options.go_backwards = go_backwards;
+        const auto r =
+            ops::simple_rnn(as_tensor(x), as_tensor(h0), as_tensor(kernel),
+                            as_tensor(recurrent_kernel), optional(bias), optional(mask), options);
+        return py::make_tuple(r.sequence, r.h);
+      },
+      py::arg("x"), py::arg("h0"), py::arg("kernel"), py::arg("recurrent_kernel"),
+      py::arg("bias") = py::none(), py::arg("mask") = py::none(), py::arg("activation") = "tanh",
+      py::arg("go_backwards") = false);
+  m.def(
+      "lstm",
+      [optional](py::object x, py::object h0, py::object c0, py::object kernel,
+                 py::object recurrent_kernel, py::object bias, py::object mask,
+                 const std::string& activation, const std::string& recurrent_activation,
+                 bool go_backwards) {
+        const auto r = ops::lstm(as_tensor(x), as_tensor(h0), as_tensor(c0), as_tensor(kernel),
+                                 as_tensor(recurrent_kernel), optional(bias), optional(mask),
+                                 {activation, recurrent_activation, go_backwards});
+        return py::make_tuple(r.sequence, r.h, r.c);
+      },
+      py::arg("x"), py::arg("h0"), py::arg("c0"), py::arg("kernel"), py::arg("recurrent_kernel"),
+      py::arg("bias") = py::none(), py::arg("mask") = py::none(), py::arg("activation") = "tanh",
+      py::arg("recurrent_activation") = "sigmoid", py::arg("go_backwards") = false);
+  m.def(
+      "gru",
+      [optional](py::object x, py::object h0, py::object kernel, py::object recurrent_kernel,
+                 py::object bias, py::object mask, const std::string& activation,
+                 const std::string& recurrent_activation, bool reset_after, bool go_backwards) {
+        const auto r = ops::gru(as_tensor(x), as_tensor(h0), as_tensor(kernel),
+                                as_tensor(recurrent_kernel), optional(bias), optional(mask),
+                                {activation, recurrent_activation, go_backwards, reset_after});
+        return py::make_tuple(r.sequence, r.h);
+      },
+      py::arg("x"), py::arg("h0"), py::arg("kernel"), py::arg("recurrent_kernel"),
+      py::arg("bias") = py::none(), py::arg("mask") = py::none(), py::arg("activation") = "tanh",
+      py::arg("recurrent_activation") = "sigmoid", py::arg("reset_after") = true,
+      py::arg("go_backwards") = false);
+}
+
 void bind_random(py::module_& m) {
   auto draw = [](Tensor (*op)(const Tensor&, const Shape&, double, double, DType)) {
     return [op](py::object key, py::object shape, double a, double b, const std::string& dtype) {
@@ -413,6 +461,7 @@ void bind_ops(py::module_& m) {
   bind_shape_ops(m);
   bind_reductions(m);
   bind_nn(m);
+  bind_recurrent(m);
   bind_random(m);
 }
 

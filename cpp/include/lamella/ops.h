@@ -160,6 +160,36 @@ LAMELLA_API BatchNormResult batch_norm(const Tensor& x, const Tensor& gamma, con
 LAMELLA_API Tensor layer_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta,
                               double epsilon);
 
+// ---- recurrent layers over whole sequences, Keras 3 semantics
+struct RecurrentOptions {
+  /// tanh, sigmoid, relu, hard_sigmoid or linear
+  std::string activation = "tanh";
+  std::string recurrent_activation = "sigmoid";  ///< of the gates of LSTM and GRU; likewise
+  bool go_backwards = false;  ///< from the last time to the first; the sequence stays reversed
+  bool reset_after = true;    ///< GRU: the reset gate multiplies after the recurrent kernel
+};
+struct RecurrentResult {
+  Tensor sequence;  ///< (batch, time, units): the output of each step
+  Tensor h, c;      ///< (batch, units): the states after the last step; c of LSTM only
+};
+/// x (batch, time, features), h0 (batch, units), kernel (features, units), recurrent_kernel (units,
+/// units), bias (units) or undefined. mask (batch, time) or undefined: where false, a step leaves
+/// the state alone and repeats the output before it (zeros at the start).
+LAMELLA_API RecurrentResult simple_rnn(const Tensor& x, const Tensor& h0, const Tensor& kernel,
+                                       const Tensor& recurrent_kernel, const Tensor& bias = {},
+                                       const Tensor& mask = {},
+                                       const RecurrentOptions& options = {});
+/// As simple_rnn with four times the columns in the kernels and the bias: gates i, f, c, o.
+LAMELLA_API RecurrentResult lstm(const Tensor& x, const Tensor& h0, const Tensor& c0,
+                                 const Tensor& kernel, const Tensor& recurrent_kernel,
+                                 const Tensor& bias = {}, const Tensor& mask = {},
+                                 const RecurrentOptions& options = {});
+/// As simple_rnn with three times the columns in the kernels: gates z, r, h. bias (2, 3 units) with
+/// reset_after (of the input, of the state), else (3 units).
+LAMELLA_API RecurrentResult gru(const Tensor& x, const Tensor& h0, const Tensor& kernel,
+                                const Tensor& recurrent_kernel, const Tensor& bias = {},
+                                const Tensor& mask = {}, const RecurrentOptions& options = {});
+
 // ---- losses per row (or element), Keras 3 semantics
 LAMELLA_API Tensor categorical_crossentropy(const Tensor& target, const Tensor& output,
                                             bool from_logits, int axis = -1);

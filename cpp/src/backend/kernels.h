@@ -498,6 +498,66 @@ struct LayerNormGradArgs {
   void* workspace;
 };
 
+// ---------------------------------------------------------------- recurrent cells
+
+enum class RecurrentCell : std::uint8_t { kSimple, kLstm, kGru, kGruResetAfter };
+/// What a gate is passed through; all have a derivative in terms of their result.
+enum class GateActivation : std::uint8_t { kLinear, kRelu, kSigmoid, kTanh, kHardSigmoid };
+
+/// A cell over all time steps. x holds the projected inputs (x kernel + bias) of all steps; gates
+/// lie side by side in its last axis: LSTM i f c o, GRU z r h. Step s is time s, or time - 1 - s
+/// when `backwards`. x, gates, memory and mask are indexed by time, the sequence by step. A masked
+/// step leaves the state alone, and its output repeats the one before (zeros at the start).
+struct RecurrentArgs {
+  DType dtype;
+  RecurrentCell cell;
+  GateActivation act, recurrent_act;
+  bool backwards;
+  std::int64_t batch, time, units;
+  const void* x;       // (batch, time, gates * units)
+  const void* h0;      // (batch, units)
+  const void* c0;      // (batch, units); LSTM only
+  const void* kernel;  // (units, gates * units)
+  const void* bias;    // units elements or null: added to h's candidate before the reset gate, for
+                       // kGruResetAfter only
+  const bool* mask;    // (batch, time) or null
+  void* gates;         // out, as x: activated gates; may equal x; null where no gradient follows
+  void* memory;        // out (batch, time, units): LSTM the carry states, kGruResetAfter what the
+                       // reset gate multiplies; may be null where no gradient follows
+  void* sequence;      // out (batch, time, units) or null
+  void* h_last;        // out (batch, units)
+  void* c_last;        // out (batch, units); LSTM only
+  void* workspace;
+};
+
+/// Gradients of the above. dsequence, dh_last and dc_last may be null (zeros). The gradient to the
+/// recurrent kernel is then previous^T dx; for its last gate kGruResetAfter takes `other` in place
+/// of dx, kGru takes `other` in place of `previous`.
+struct RecurrentGradArgs {
+  DType dtype;
+  RecurrentCell cell;
+  GateActivation act, recurrent_act;
+  bool backwards;
+  std::int64_t batch, time, units;
+  const void* h0;
+  const void* c0;
+  const void* kernel;
+  const bool* mask;
+  const void* gates;     // as the forward kernel wrote them
+  const void* memory;    // likewise
+  const void* sequence;  // likewise
+  const void* dsequence;
+  const void* dh_last;
+  const void* dc_last;
+  void* dx;        // out (batch, time, gates * units); may equal gates
+  void* dh0;       // out
+  void* dc0;       // out; LSTM only
+  void* previous;  // out (batch, time, units): the state before each time; zeros where masked
+  void* other;     // out (batch, time, units): kGruResetAfter the gradient to what the reset gate
+                   // multiplies, kGru the state before each time times the reset gate
+  void* workspace;
+};
+
 // ---------------------------------------------------------------- random numbers
 
 enum class RandomKind : std::uint8_t {
@@ -628,6 +688,11 @@ struct KernelTable {
   Kernel<LayerNormArgs> layer_norm;
   Kernel<LayerNormGradArgs> layer_norm_grad;
   WorkspaceFn<LayerNormGradArgs> layer_norm_grad_workspace;
+
+  Kernel<RecurrentArgs> recurrent;
+  WorkspaceFn<RecurrentArgs> recurrent_workspace;
+  Kernel<RecurrentGradArgs> recurrent_grad;
+  WorkspaceFn<RecurrentGradArgs> recurrent_grad_workspace;
 
   Kernel<RandomArgs> random;
   Kernel<DropoutArgs> dropout;

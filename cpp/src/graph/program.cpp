@@ -74,6 +74,7 @@ class Program::Emitter final : public Lowering {
   const Spec& out_spec(int i) const override { return n_.outputs[static_cast<std::size_t>(i)]; }
   const void* in(int i) override { return p_.address(n_.inputs[static_cast<std::size_t>(i)]); }
   void* out(int i) override { return p_.address({node_, i}); }
+  bool wanted(int i) const override { return p_.is_read({node_, i}); }
   void* workspace(std::size_t bytes) override {
     const std::size_t offset = p_.scratch_[static_cast<std::size_t>(node_)][next_++];
     return bytes == 0 ? nullptr : static_cast<std::byte*>(p_.arena_->data) + offset;
@@ -299,6 +300,20 @@ void* Program::address(ValueRef v) const {
       break;
   }
   return nullptr;
+}
+
+bool Program::is_read(ValueRef v) const {
+  const GraphData& g = *graph_;
+  const auto is_v = [&](ValueRef r) { return r.valid() && r == v; };
+  const auto has_v = [&](const auto& results) {
+    return std::any_of(results.begin(), results.end(),
+                       [&](const auto& r) { return is_v(r.value); });
+  };
+  return is_v(g.loss) || is_v(g.learning_rate) || has_v(g.outputs) || has_v(g.assigns) ||
+         std::any_of(gradients_.begin(), gradients_.end(), is_v) ||
+         std::any_of(g.nodes.begin(), g.nodes.end(), [&](const Node& n) {
+           return std::any_of(n.inputs.begin(), n.inputs.end(), is_v);
+         });
 }
 
 void* Program::input(std::size_t i) const {

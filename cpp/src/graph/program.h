@@ -83,6 +83,7 @@ class Program {
               int node, bool heavy);
   ValueRef base(ValueRef v) const;
   void* address(ValueRef v) const;
+  bool is_read(ValueRef v) const;
 
   GraphPtr graph_;
   std::shared_ptr<OptimizerState> optimizer_;

@@ -28,6 +28,8 @@ class Lowering {
   virtual const Spec& out_spec(int i) const = 0;
   virtual const void* in(int i) = 0;
   virtual void* out(int i) = 0;
+  /// Whether anything may read output i; an op may leave the others unwritten.
+  virtual bool wanted(int /*i*/) const { return true; }
   /// A scratch block for this op only; each call gives another block.
   virtual void* workspace(std::size_t bytes) = 0;
 

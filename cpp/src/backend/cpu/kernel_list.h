@@ -58,6 +58,13 @@ void layer_norm_kernel(const LayerNormArgs& args, const Exec& exec);
 void layer_norm_grad_kernel(const LayerNormGradArgs& args, const Exec& exec);
 std::size_t layer_norm_grad_workspace(const LayerNormGradArgs& args);
 
+// recurrent_forward.cpp
+void recurrent_kernel(const RecurrentArgs& args, const Exec& exec);
+std::size_t recurrent_workspace(const RecurrentArgs& args);
+// recurrent_backward.cpp
+void recurrent_grad_kernel(const RecurrentGradArgs& args, const Exec& exec);
+std::size_t recurrent_grad_workspace(const RecurrentGradArgs& args);
+
 // random.cpp
 void random_kernel(const RandomArgs& args, const Exec& exec);
 void dropout_kernel(const DropoutArgs& args, const Exec& exec);

@@ -77,6 +77,11 @@ constexpr KernelTable kTable = {
     .layer_norm_grad = entry<LayerNormGradArgs, layer_norm_grad_kernel>(),
     .layer_norm_grad_workspace = layer_norm_grad_workspace,
 
+    .recurrent = entry<RecurrentArgs, recurrent_kernel>(),
+    .recurrent_workspace = recurrent_workspace,
+    .recurrent_grad = entry<RecurrentGradArgs, recurrent_grad_kernel>(),
+    .recurrent_grad_workspace = recurrent_grad_workspace,
+
     .random = entry<RandomArgs, random_kernel>(),
     .dropout = entry<DropoutArgs, dropout_kernel>(),
 
