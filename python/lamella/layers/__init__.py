@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lamella.layers.activations import ELU, LeakyReLU, PReLU, ReLU, Softmax
+from lamella.layers.attention import AdditiveAttention, Attention, MultiHeadAttention
 from lamella.layers.convolution import (
     Conv1D,
     Conv1DTranspose,
@@ -33,6 +34,7 @@ from lamella.layers.core import (
     Normalization,
     Rescaling,
 )
+from lamella.layers.einsum_dense import EinsumDense
 from lamella.layers.input import Input, InputLayer
 from lamella.layers.input_spec import InputSpec
 from lamella.layers.layer import Layer
@@ -114,6 +116,10 @@ from lamella.layers.wrappers import Bidirectional, TimeDistributed, Wrapper
 
 __all__ = [
     "Activation",
+    "AdditiveAttention",
+    "Attention",
+    "EinsumDense",
+    "MultiHeadAttention",
     "ActivityRegularization",
     "Add",
     "AlphaDropout",

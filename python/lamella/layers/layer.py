@@ -112,6 +112,7 @@ class Layer:
         self._own_variables: list[Variable] = []
         self._losses: list[Any] = []
         self._build_shape: Any = None
+        self._build_shapes: dict[str, Any] = {}
         self._output_shape_seen: Any = None
         self.activity_regularizer: Any = None
         if activity_regularizer is not None:
@@ -519,6 +520,27 @@ class Layer:
         else:
             self.build()
 
+    def _build_for_call(self, first: Any, args: tuple[Any, ...], kwargs: Any) -> None:
+        """Build for these arguments of `call`.
+
+        A `build` with several arguments gets the shape of the argument `query` of
+        `call` as `query_shape`, and so on; others get the shape of the first.
+        """
+        names = list(inspect.signature(self.build).parameters)
+        if len(names) > 1:
+            given = dict(zip(self._call_parameters(), (self, *args), strict=False))
+            given.update(kwargs)
+            shapes = {
+                f"{name}_shape": shapes_of(value)
+                for name, value in given.items()
+                if _holds_tensors(value)
+            }
+            shapes = {name: shapes[name] for name in names if name in shapes}
+            if names[0] in shapes:
+                self.build(**shapes)
+                return
+        self._build_once(shapes_of(first))
+
     def _trace_shape(self, input_shape: Any, training: bool = False) -> Any:
         """Return the shape(s) of `call`'s outputs, found by tracing it."""
         graph = _core.Graph()
@@ -550,12 +572,19 @@ class Layer:
         """Return the input shape that the layer was built with, or None."""
         if self._build_shape is None:
             return None
+        if len(self._build_shapes) > 1:
+            return {"shapes_dict": self._build_shapes}
         return {"input_shape": self._build_shape}
 
     def build_from_config(self, config: dict[str, Any]) -> None:
         """Build the layer as `get_build_config` described."""
-        if config and config.get("input_shape") is not None and not self.built:
+        if not config or self.built:
+            return
+        if config.get("input_shape") is not None:
             self._build_once(as_shape(config["input_shape"]))
+        elif config.get("shapes_dict") is not None:
+            shapes = config["shapes_dict"]
+            self.build(**{k: v and as_shape(v) for k, v in shapes.items()})
 
     # -- calling -------------------------------------------------------------
 
@@ -602,7 +631,7 @@ class Layer:
         context.depth += 1
         try:
             if not self.built:
-                self._build_once(shapes_of(first))
+                self._build_for_call(first, args, kwargs)
                 if self.input_spec is not None:
                     check_inputs(self.input_spec, first, self._who())
             training = kwargs.get("training")
@@ -879,6 +908,9 @@ def _wrap_build(build: Any) -> Any:
             self._building = False
         if shape is not None:
             self._build_shape = as_shape(shape)
+            self._build_shapes = {
+                k: as_shape(v) for k, v in kwargs.items() if v is not None
+            }
         self.built = True
 
     return wrapper
@@ -893,6 +925,7 @@ _INTERNAL = frozenset(
         "_losses",
         "_init_arguments",
         "_build_shape",
+        "_build_shapes",
         "_output_shape_seen",
         "_parts",
         "input_spec",

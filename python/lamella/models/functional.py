@@ -531,7 +531,7 @@ def _single(structure: Any) -> Any:
 def _order(
     inputs: Any, outputs: Any, name: str
 ) -> tuple[list[Node], list[Layer | Operation]]:
-    """Return nodes, and layers with operations, from the inputs to the outputs, in Keras's order."""
+    """Return nodes, and layers with operations, in Keras's order."""
     stop = {id(t) for t in _tree.flatten(inputs)}
     finished: list[Node] = []
     done: set[int] = set()

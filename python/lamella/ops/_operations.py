@@ -3,7 +3,8 @@
 A functional model that applies functions to placeholders saves each call as an
 "Operation": a class whose config holds the settings (axis, keepdims, ...), called on
 the tensors. A line here is: class, function, names of the function's arguments that
-are settings (going on behind a +); the other arguments are those of the call, in the function's order.
+are settings (going on behind a +); the other arguments are those of the call, in the
+function's order.
 """
 
 from __future__ import annotations
