@@ -177,6 +177,116 @@ def layer_norm(x: np.ndarray, g: np.ndarray, b: np.ndarray) -> np.ndarray:
     return (x - m) / np.sqrt(x.var(-1, keepdims=True) + 1e-3) * g + b
 
 
+GATE_FUNCTIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "tanh": np.tanh,
+    "sigmoid": sigmoid,
+    "relu": lambda x: np.maximum(x, 0),
+    "linear": lambda x: x,
+    "hard_sigmoid": lambda x: np.clip(x / 6 + 0.5, 0, 1),
+}
+
+
+def recurrent(
+    cell: str,
+    x: np.ndarray,
+    states: list[np.ndarray],
+    kernel: np.ndarray,
+    recurrent_kernel: np.ndarray,
+    bias: np.ndarray | None = None,
+    *,
+    mask: np.ndarray | None = None,
+    activation: str = "tanh",
+    recurrent_activation: str = "sigmoid",
+    go_backwards: bool = False,
+) -> np.ndarray:
+    """A cell step by step; the sequence and the last states in one flat array."""
+    act, gate = GATE_FUNCTIONS[activation], GATE_FUNCTIONS[recurrent_activation]
+    units = recurrent_kernel.shape[0]
+    input_bias, state_bias = bias if cell == "gru" and bias is not None else (bias, 0)
+    times = range(x.shape[1])
+    output = np.zeros_like(states[0])
+    sequence = []
+    for t in reversed(times) if go_backwards else times:
+        h = states[0]
+        xs = x[:, t] @ kernel + (0 if input_bias is None else input_bias)
+        xs = np.split(xs, xs.shape[1] // units, axis=1)
+        hs = h @ recurrent_kernel + state_bias
+        hs = np.split(hs, hs.shape[1] // units, axis=1)
+        if cell == "simple_rnn":
+            new = [act(xs[0] + hs[0])]
+        elif cell == "lstm":
+            i, f, o = (gate(xs[k] + hs[k]) for k in (0, 1, 3))
+            c = f * states[1] + i * act(xs[2] + hs[2])
+            new = [o * act(c), c]
+        else:
+            z, r = gate(xs[0] + hs[0]), gate(xs[1] + hs[1])
+            if cell == "gru":
+                inner = r * hs[2]
+            else:
+                inner = (r * h) @ recurrent_kernel[:, 2 * units :]
+            new = [z * h + (1 - z) * act(xs[2] + inner)]
+        keep = np.ones((len(x), 1), bool) if mask is None else mask[:, t, None]
+        output = np.where(keep, new[0], output)
+        states = [np.where(keep, n, s) for n, s in zip(new, states, strict=True)]
+        sequence.append(output)
+    return flat(np.stack(sequence, 1), *states)
+
+
+def flat(*parts: np.ndarray) -> np.ndarray:
+    return np.concatenate([p.ravel() for p in parts])
+
+
+def recurrent_case(
+    cell: str,
+    name: str,
+    units: int = 3,
+    bias: bool = True,
+    masked: bool = False,
+    scale: float = 1.0,
+    **options: Any,
+) -> Case:
+    batch, time, features = 4, 5, 2
+    gates = {"simple_rnn": 1, "lstm": 4}.get(cell, 3)
+    n_states = 2 if cell == "lstm" else 1
+    columns = gates * units
+    mask = None
+    if masked:  # rows that start masked, have gaps, end masked, and have nothing
+        mask = np.array(
+            [[0, 1, 1, 0, 1], [1, 0, 0, 1, 0], [1, 1, 1, 1, 1], [0, 0, 0, 0, 0]], bool
+        )
+    op = {"simple_rnn": c.simple_rnn, "lstm": c.lstm}.get(cell, c.gru)
+    extra = {"reset_after": cell == "gru"} if gates == 3 else {}
+
+    def run(x: Any, *rest: Any) -> Any:
+        parts = op(x, *rest, mask=mask, **options, **extra)
+        return c.concat([c.reshape(p, (-1,)) for p in parts], 0)
+
+    inputs = [
+        normal(batch, time, features),
+        *[normal(batch, units, seed=1 + k) for k in range(n_states)],
+        normal(features, columns, seed=3),
+        0.5 * normal(units, columns, seed=4),
+    ]
+    if bias:
+        inputs.append(normal(*([2] if cell == "gru" else []), columns, seed=5))
+    return Case(
+        f"{cell}_{name}",
+        run,
+        lambda x, *rest: recurrent(
+            cell,
+            x,
+            list(rest[:n_states]),
+            *rest[n_states:],
+            mask=mask,
+            **options,
+        ),
+        [scale * i for i in inputs],
+        # Steps feed on each other.
+        rtol=1e-5,
+        atol=1e-5,
+    )
+
+
 X = normal(3, 5)
 SELU_A, SELU_S = 1.6732632423543772, 1.0507009873554805
 
@@ -603,4 +713,34 @@ LOSSES = [
     ),
 ]
 
-CASES = UNARY + BINARY + SHAPE + REDUCE + NN + LOSSES
+RECURRENT = [
+    recurrent_case(cell, name, **options)
+    for cell in ("simple_rnn", "lstm", "gru", "gru_reset_before")
+    for name, options in [
+        ("plain", {}),
+        ("one_unit", {"units": 1}),
+        ("many_units", {"units": 19}),
+        ("without_bias", {"bias": False}),
+        ("backwards", {"go_backwards": True}),
+        ("masked", {"masked": True}),
+        ("masked_backwards", {"masked": True, "go_backwards": True}),
+    ]
+] + [
+    recurrent_case(
+        cell,
+        f"{act}_{gate}",
+        scale=0.4,  # a linear gate soon makes large numbers of large ones
+        activation=act,
+        **({} if cell == "simple_rnn" else {"recurrent_activation": gate}),
+    )
+    for cell in ("simple_rnn", "lstm", "gru", "gru_reset_before")
+    for act, gate in [
+        ("relu", "hard_sigmoid"),
+        ("linear", "sigmoid"),
+        ("sigmoid", "tanh"),
+        ("hard_sigmoid", "linear"),
+        ("tanh", "relu"),
+    ]
+]
+
+CASES = UNARY + BINARY + SHAPE + REDUCE + NN + RECURRENT + LOSSES
