@@ -594,7 +594,8 @@ class LSTM(_FusedRNN):
         kernel, recurrent, bias = self._weights_of_cell()
         sequence, h, c = _core.lstm(
             x,
-            *states,
+            states[0],
+            states[1],
             kernel,
             recurrent,
             bias,

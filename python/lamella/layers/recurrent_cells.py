@@ -237,7 +237,8 @@ class SimpleRNNCell(_Cell):
 
     @classmethod
     def _config_keys(cls, cell: bool) -> tuple[str, ...]:
-        keys = ("units", "activation", "use_bias", *_INITIALIZERS, *_REGULARIZERS)
+        keys: tuple[str, ...] = ("units", "activation", "use_bias")
+        keys = (*keys, *_INITIALIZERS, *_REGULARIZERS)
         if not cell:
             keys = (*keys, "activity_regularizer")
         keys = (*keys, *_CONSTRAINTS, "dropout", "recurrent_dropout")
@@ -358,6 +359,7 @@ class LSTMCell(_Cell):
     def _config_keys(cls, cell: bool) -> tuple[str, ...]:
         keys = ("units", "activation", "recurrent_activation", "use_bias")
         tail = ("dropout", "recurrent_dropout", "seed")
+        middle: tuple[str, ...]
         if cell:
             middle = ("unit_forget_bias", *_INITIALIZERS, *_REGULARIZERS)
         else:
