@@ -45,7 +45,7 @@ class RNN(Layer):
         **kwargs: `name`, `dtype`, ...
 
     Input shape: (batch, steps, features...).
-    Output shape: (batch, steps, units) or (batch, units); with return_state a list
+    Output shape: (batch, steps, units) or (batch, units); with return_state a tuple
         of that and the states.
     """
 
@@ -199,7 +199,7 @@ class RNN(Layer):
             for variable, state in pairs:
                 variable.assign(_core.stop_gradient(state))
         output = sequence if self.return_sequences else last
-        return [output, *states] if self.return_state else output
+        return (output, *states) if self.return_state else output
 
     def _run(self, x: Any, states: list[Any], mask: Any, training: bool) -> Any:
         """Return (outputs of all steps, last output, states)."""
