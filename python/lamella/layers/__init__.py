@@ -89,13 +89,14 @@ from lamella.layers.pooling import (
     MaxPooling2D,
     MaxPooling3D,
 )
-from lamella.layers.recurrent import GRU, LSTM, RNN, SimpleRNN
+from lamella.layers.recurrent import RNN
 from lamella.layers.recurrent_cells import (
     GRUCell,
     LSTMCell,
     SimpleRNNCell,
     StackedRNNCells,
 )
+from lamella.layers.recurrent_fused import GRU, LSTM, SimpleRNN
 from lamella.layers.regularization import (
     ActivityRegularization,
     AlphaDropout,
