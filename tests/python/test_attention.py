@@ -185,7 +185,8 @@ def test_einsum_dense_agrees_with_keras(keras_reference, arguments, shape):
     ours, theirs = pair(keras_reference, "EinsumDense", arguments, x)
     np.testing.assert_allclose(to_numpy(ours(x)), to_numpy(theirs(x)), 1e-5, 1e-6)
     full = (None, *shape[1:])
-    assert ours.compute_output_shape(shape) == to_numpy(ours(x)).shape
+    sizes = zip(ours.compute_output_shape(shape), to_numpy(ours(x)).shape, strict=True)
+    assert all(a in (None, b) for a, b in sizes)
     if "..." not in arguments["equation"]:  # there Keras swaps the hidden axes
         theirs_shape = tuple(theirs.compute_output_shape(full))
         assert ours.compute_output_shape(full) == theirs_shape
@@ -217,7 +218,10 @@ def test_transformer_trains_and_is_saved_as_in_keras(keras_reference, tmp_path):
     losses = []
     for model, library in zip(models, (keras, keras_reference), strict=True):
         model.compile(library.optimizers.SGD(0.1), "mse")
-        history = model.fit(ids, y, epochs=4, shuffle=False, verbose=0)
+        # Without padding: Keras's torch backend has another gradient than its jax
+        # backend (and lamella) where a query sees nothing.
+        whole = np.maximum(ids, 1)
+        history = model.fit(whole, y, epochs=4, shuffle=False, verbose=0)
         losses.append(history.history["loss"])
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-4)
     for write, read, model in (
