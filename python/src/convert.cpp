@@ -128,6 +128,8 @@ Tensor as_tensor(py::handle x, const Tensor* like) {
     // Copied: the caller may change the array while the tape still needs the values.
     return from_numpy(py::reinterpret_borrow<py::array>(x), py::bool_(true));
   }
+  // A placeholder of a functional model: an operator leaves it to the placeholder's own.
+  if (py::hasattr(x, "_is_placeholder")) throw py::reference_cast_error();
   if (py::hasattr(x, "_core")) {
     const py::object inner = x.attr("_core");
     if (py::isinstance<Variable>(inner)) return inner.cast<const Variable&>().value();

@@ -54,8 +54,9 @@ class Program::Sizer final : public Lowering {
     return g_.spec(n_.inputs[static_cast<std::size_t>(i)]);
   }
   const Spec& out_spec(int i) const override { return n_.outputs[static_cast<std::size_t>(i)]; }
-  const void* in(int) override { return nullptr; }
-  void* out(int) override { return nullptr; }
+  // Not null: what a kernel asks for may depend on which operands there are.
+  const void* in(int) override { return &operand_; }
+  void* out(int) override { return &operand_; }
   void* workspace(std::size_t bytes) override {
     requests.push_back(bytes);
     return nullptr;
@@ -68,6 +69,7 @@ class Program::Sizer final : public Lowering {
  private:
   const GraphData& g_;
   const Node& n_;
+  alignas(64) std::byte operand_{};
 };
 
 /// Records a node's kernel calls with their final addresses.

@@ -72,7 +72,7 @@ def config_of(layer: Any, *names: str) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for name in names:
         value = getattr(layer, name)
-        if name == "activation":
+        if name.endswith("activation"):
             value = activations.serialize(value)
         elif name.endswith("_initializer"):
             value = initializers.serialize(value)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lamella import _core, config
+from lamella._masking import copy_mask
 from lamella.layers import _tree
 from lamella.variable import Variable
 
@@ -46,7 +47,7 @@ def convert_inputs(layer: Layer, value: Any) -> Any:
             and value.dtype != layer._input_dtype
             and config.is_float_dtype(value.dtype)
         ):
-            return _core.cast(value, layer._input_dtype)
+            return copy_mask(value, _core.cast(value, layer._input_dtype))
         return value
     if value is None or isinstance(value, bool | str):
         return value

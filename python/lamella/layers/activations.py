@@ -202,7 +202,7 @@ class PReLU(_Elementwise):
 
 
 class Softmax(_Elementwise):
-    """exp(x) / sum(exp(x)) along an axis.
+    """exp(x) / sum(exp(x)) along an axis; masked places get 0.
 
     Args:
         axis: axis or axes. Default -1.
@@ -215,9 +215,30 @@ class Softmax(_Elementwise):
         self.supports_masking = True
         self.built = True
 
-    def call(self, inputs: Any) -> Any:
-        """Return softmax(input)."""
+    def call(self, inputs: Any, mask: Any = None) -> Any:
+        """Return softmax(input).
+
+        Args:
+            inputs: the input.
+            mask: booleans that broadcast to the input; what is False gets 0.
+        """
         x = self._as_float(inputs)
+        if mask is None:
+            return self._softmax(x)
+        sizes = zip(reversed(mask.shape), reversed(x.shape), strict=False)
+        if mask.ndim > x.ndim or any(
+            m not in (1, None) and n is not None and m != n for m, n in sizes
+        ):
+            raise ValueError(
+                f"{self._who()}: the mask must broadcast to the input, got shapes "
+                f"{tuple(mask.shape)} and {tuple(x.shape)}"
+            )
+        if mask.dtype != "bool":
+            mask = _core.greater(mask, 0.5)
+        y = self._softmax(_core.where(mask, x, -1e9))
+        return _core.where(mask, y, 0.0)
+
+    def _softmax(self, x: Any) -> Any:
         if isinstance(self.axis, list):
             if len(self.axis) > 1:
                 return _core.exp(x - _core.logsumexp(x, tuple(self.axis), True))

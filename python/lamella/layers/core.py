@@ -7,7 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from lamella import _core, activations, constraints, initializers, regularizers
+from lamella import (
+    _core,
+    activations,
+    constraints,
+    initializers,
+    ops,
+    regularizers,
+)
+from lamella._masking import set_mask
 from lamella.layers._arguments import config_of, positive
 from lamella.layers.input_spec import InputSpec
 from lamella.layers.layer import Layer
@@ -18,6 +26,7 @@ __all__ = [
     "Embedding",
     "Identity",
     "Lambda",
+    "Masking",
     "Normalization",
     "Rescaling",
 ]
@@ -192,7 +201,8 @@ class Embedding(Layer):
         embeddings_initializer: default "uniform" (-0.05 to 0.05).
         embeddings_regularizer: name, Regularizer or None.
         embeddings_constraint: name, Constraint or None.
-        mask_zero: must be False.
+        mask_zero: whether 0 stands for "no step": the layer then makes a mask for the
+            layers behind it.
         weights: initial table of shape (input_dim, output_dim), or None.
         lora_rank: must be None.
         lora_alpha: must be None.
@@ -225,14 +235,14 @@ class Embedding(Layer):
             lora_rank=lora_rank,
             lora_alpha=lora_alpha,
             quantization_config=quantization_config,
-            mask_zero=mask_zero or None,
         )
         self.input_dim = positive(input_dim, "input_dim", "Embedding")
         self.output_dim = positive(output_dim, "output_dim", "Embedding")
         self.embeddings_initializer = initializers.get(embeddings_initializer)
         self.embeddings_regularizer = regularizers.get(embeddings_regularizer)
         self.embeddings_constraint = constraints.get(embeddings_constraint)
-        self.mask_zero = False
+        self.mask_zero = bool(mask_zero)
+        self.supports_masking = self.mask_zero
         self.autocast = False
         self.embeddings: Any = None
         if weights is not None:
@@ -257,6 +267,11 @@ class Embedding(Layer):
         if inputs.dtype not in ("int32", "int64"):
             inputs = _core.cast(inputs, "int32")
         return _core.gather(self.embeddings.value, inputs, 0)
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        """Return where the input is not 0, if mask_zero; else None."""
+        del previous_mask
+        return ops.not_equal(inputs, 0) if self.mask_zero else None
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """Return the input's shape and output_dim behind it."""
@@ -310,9 +325,11 @@ class Lambda(Layer):
     A model with a Lambda cannot be read from a file (a file must not hold code).
 
     Args:
-        function: called with the input (and `training`, if it has that argument).
+        function: called with the input (and `training` and `mask`, if it has these
+            arguments).
         output_shape: accepted for Keras's sake; lamella finds the shape itself.
-        mask: must be None.
+        mask: function (inputs, mask) that returns the mask of the output, or that mask,
+            or None.
         arguments: dict of further keyword arguments.
         **kwargs: `name`, `dtype`, ...
     """
@@ -328,22 +345,33 @@ class Lambda(Layer):
         super().__init__(**kwargs)
         if not callable(function):
             raise ValueError(f"Lambda: function must be callable, got {function!r}")
-        _reject("Lambda", mask=mask)
         self.function = function
+        self.mask = mask
+        self.supports_masking = mask is not None
         self.arguments = dict(arguments or {})
         self._output_shape = output_shape
         try:
-            self._takes_training = "training" in inspect.signature(function).parameters
+            parameters = inspect.signature(function).parameters
         except (TypeError, ValueError):
-            self._takes_training = False
+            parameters = {}  # type: ignore[assignment]
+        self._takes_training = "training" in parameters
+        self._takes_mask = "mask" in parameters
         self.built = True
 
-    def call(self, inputs: Any, training: bool | None = None) -> Any:
+    def call(self, inputs: Any, mask: Any = None, training: bool | None = None) -> Any:
         """Return function(inputs, **arguments)."""
         kwargs = dict(self.arguments)
+        if self._takes_mask:
+            kwargs["mask"] = mask
         if self._takes_training:
             kwargs["training"] = training
         return self.function(inputs, **kwargs)
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        """Return the mask that was given, or what its function returns."""
+        if callable(self.mask):
+            return self.mask(inputs, previous_mask)
+        return self.mask
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments; the function by its registered name.
@@ -385,6 +413,52 @@ class Lambda(Layer):
                 function, custom_objects=custom_objects
             )
         return cls(**config)
+
+
+class Masking(Layer):
+    """Masks the steps in which all features equal `mask_value`, and sets them to 0.
+
+    The layers behind it that support masking skip these steps.
+
+    Args:
+        mask_value: default 0.
+        **kwargs: `name`, `dtype`, ...
+
+    Input shape: (batch, steps, features).
+    Output shape: that of the input.
+
+    Example:
+        >>> import lamella as keras
+        >>> y = keras.layers.Masking()([[[1.0, 2.0], [0.0, 0.0]]])
+        >>> y._keras_mask.numpy().tolist()
+        [[True, False]]
+    """
+
+    def __init__(self, mask_value: Any = 0.0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.mask_value = mask_value
+        self.supports_masking = True
+        self.built = True
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        """Return where a feature differs from mask_value."""
+        del previous_mask
+        return ops.any(ops.not_equal(inputs, self.mask_value), axis=-1)
+
+    def call(self, inputs: Any) -> Any:
+        """Return the input with zeros in the masked steps."""
+        kept = _core.any(_core.not_equal(inputs, self.mask_value), -1, True)
+        y = _core.where(kept, inputs, 0)
+        set_mask(y, _core.squeeze(kept, (inputs.ndim - 1,)))
+        return y
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """Return the input's shape."""
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {**super().get_config(), "mask_value": self.mask_value}
 
 
 class Rescaling(Layer):
@@ -453,6 +527,7 @@ class Normalization(Layer):
             self.axis = (axis,) if isinstance(axis, int) else tuple(axis)
         self.input_mean = mean
         self.input_variance = variance
+        self.supports_masking = True
         self.invert = bool(invert)
         self.mean: Any = None
         self.variance: Any = None

@@ -13,8 +13,36 @@ from lamella.layers.layer import Layer
 __all__ = ["Input", "InputLayer", "KerasTensor"]
 
 
+def _operator(name: str, swapped: bool = False) -> Any:
+    """Return an operator of placeholders: a function of ops as a node."""
+
+    def method(self: Any, other: Any) -> Any:
+        from lamella.ops import symbolic
+
+        pair = (other, self) if swapped else (self, other)
+        return symbolic.apply(name, *pair)
+
+    return method
+
+
+def _operators(name: str) -> tuple[Any, Any]:
+    return _operator(name), _operator(name, swapped=True)
+
+
+def _unary(name: str) -> Any:
+    def method(self: Any) -> Any:
+        from lamella.ops import symbolic
+
+        return symbolic.apply(name, self)
+
+    return method
+
+
 class KerasTensor:
     """A placeholder: shape and type of a value that a model will compute.
+
+    Operators and functions of `lamella.ops` on placeholders become nodes of the
+    model. `==` compares identities, as in Keras; use `ops.equal`.
 
     Args:
         shape: full shape; the batch axis is None.
@@ -25,6 +53,8 @@ class KerasTensor:
 
     _is_placeholder = True
     __array_priority__ = 300.0
+    __array_ufunc__ = None  # so that array + placeholder comes here
+    _keras_mask: Any = None
 
     def __init__(
         self,
@@ -42,6 +72,55 @@ class KerasTensor:
     def ndim(self) -> int:
         """Number of axes."""
         return len(self.shape)
+
+    __add__, __radd__ = _operators("add")
+    __sub__, __rsub__ = _operators("subtract")
+    __mul__, __rmul__ = _operators("multiply")
+    __matmul__, __rmatmul__ = _operators("matmul")
+    __truediv__, __rtruediv__ = _operators("true_divide")
+    __floordiv__, __rfloordiv__ = _operators("floor_divide")
+    __mod__, __rmod__ = _operators("mod")
+    __pow__, __rpow__ = _operators("power")
+    __and__, __rand__ = _operators("logical_and")
+    __or__, __ror__ = _operators("logical_or")
+    __xor__, __rxor__ = _operators("logical_xor")
+    __lt__ = _operator("less")
+    __le__ = _operator("less_equal")
+    __gt__ = _operator("greater")
+    __ge__ = _operator("greater_equal")
+    __ne__ = _operator("not_equal")
+    __getitem__ = _operator("get_item")
+    __neg__ = _unary("negative")
+    __abs__ = _unary("absolute")
+    __invert__ = _unary("logical_not")
+    __hash__ = object.__hash__
+
+    def __round__(self, ndigits: int | None = None) -> KerasTensor:
+        from lamella.ops import symbolic
+
+        return symbolic.apply("round", self, ndigits or 0)
+
+    def reshape(self, newshape: Any) -> KerasTensor:
+        """Return ops.reshape(self, newshape)."""
+        from lamella.ops import symbolic
+
+        return symbolic.apply("reshape", self, newshape)
+
+    def squeeze(self, axis: Any = None) -> KerasTensor:
+        """Return ops.squeeze(self, axis)."""
+        from lamella.ops import symbolic
+
+        return symbolic.apply("squeeze", self, axis)
+
+    def __iter__(self) -> Any:
+        raise TypeError(
+            f"{self!r} cannot be iterated over: it has no values yet; use ops.unstack"
+        )
+
+    def __float__(self) -> float:
+        raise TypeError(f"{self!r} has no value: it only describes a model's input")
+
+    __int__ = __float__
 
     def __repr__(self) -> str:
         return f"<KerasTensor shape={self.shape}, dtype={self.dtype}, name={self.name}>"

@@ -5,12 +5,14 @@ from __future__ import annotations
 import functools
 import inspect
 import math
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from lamella import _core, config
+from lamella._masking import any_masks, attach_masks, get_mask
 from lamella.layers import _tree
 from lamella.layers._context import call_context, current_path
 from lamella.layers._inputs import convert_inputs
@@ -23,6 +25,7 @@ from lamella.layers._shapes import (
     weight_shape,
 )
 from lamella.layers.input_spec import InputSpec, check_inputs
+from lamella.ops.symbolic import holds_placeholder
 from lamella.variable import Variable, structure
 
 __all__ = ["InputSpec", "Layer", "dtype_policy_config"]
@@ -105,10 +108,11 @@ class Layer:
         self._trainable = bool(trainable)
         self.built = False
         self.input_spec: Any = None
-        self.supports_masking = False
+        self.supports_masking = type(self).compute_mask is not Layer.compute_mask
         self._own_variables: list[Variable] = []
         self._losses: list[Any] = []
         self._build_shape: Any = None
+        self._build_shapes: dict[str, Any] = {}
         self._output_shape_seen: Any = None
         self.activity_regularizer: Any = None
         if activity_regularizer is not None:
@@ -516,6 +520,27 @@ class Layer:
         else:
             self.build()
 
+    def _build_for_call(self, first: Any, args: tuple[Any, ...], kwargs: Any) -> None:
+        """Build for these arguments of `call`.
+
+        A `build` with several arguments gets the shape of the argument `query` of
+        `call` as `query_shape`, and so on; others get the shape of the first.
+        """
+        names = list(inspect.signature(self.build).parameters)
+        if len(names) > 1:
+            given = dict(zip(self._call_parameters(), (self, *args), strict=False))
+            given.update(kwargs)
+            shapes = {
+                f"{name}_shape": shapes_of(value)
+                for name, value in given.items()
+                if _holds_tensors(value)
+            }
+            shapes = {name: shapes[name] for name in names if name in shapes}
+            if names[0] in shapes:
+                self.build(**shapes)
+                return
+        self._build_once(shapes_of(first))
+
     def _trace_shape(self, input_shape: Any, training: bool = False) -> Any:
         """Return the shape(s) of `call`'s outputs, found by tracing it."""
         graph = _core.Graph()
@@ -547,12 +572,19 @@ class Layer:
         """Return the input shape that the layer was built with, or None."""
         if self._build_shape is None:
             return None
+        if len(self._build_shapes) > 1:
+            return {"shapes_dict": self._build_shapes}
         return {"input_shape": self._build_shape}
 
     def build_from_config(self, config: dict[str, Any]) -> None:
         """Build the layer as `get_build_config` described."""
-        if config and config.get("input_shape") is not None and not self.built:
+        if not config or self.built:
+            return
+        if config.get("input_shape") is not None:
             self._build_once(as_shape(config["input_shape"]))
+        elif config.get("shapes_dict") is not None:
+            shapes = config["shapes_dict"]
+            self.build(**{k: v and as_shape(v) for k, v in shapes.items()})
 
     # -- calling -------------------------------------------------------------
 
@@ -578,7 +610,7 @@ class Layer:
             **kwargs: arguments of `call`; `training` reaches inner layers.
         """
         self._check_initialized()
-        if args and _is_placeholder(args[0]):
+        if holds_placeholder(args) or (kwargs and holds_placeholder(kwargs)):
             from lamella.models.functional import symbolic_call
 
             return symbolic_call(self, args, kwargs)
@@ -599,7 +631,7 @@ class Layer:
         context.depth += 1
         try:
             if not self.built:
-                self._build_once(shapes_of(first))
+                self._build_for_call(first, args, kwargs)
                 if self.input_spec is not None:
                     check_inputs(self.input_spec, first, self._who())
             training = kwargs.get("training")
@@ -617,6 +649,12 @@ class Layer:
             ):
                 del kwargs["training"]
             context.training = training
+            mask = None
+            if any_masks() or "mask" in kwargs:
+                kwargs.update(self._masks_for(args, kwargs))
+                mask = kwargs.get("mask")
+                if mask is None:
+                    mask = _tree.map_structure(get_mask, first)
             context.path.append(self.name)
             graph = _core.current_graph()
             try:
@@ -635,6 +673,14 @@ class Layer:
             raise ValueError(
                 f"{self._who()}: call returned None. Does it end with a return?"
             )
+        if self.supports_masking:
+            self._mask_outputs(first, mask, outputs)
+        elif mask is not None and any(m is not None for m in _tree.flatten(mask)):
+            warnings.warn(
+                f"{self._who()}: it got an input with a mask, but does not support "
+                "masking, so the layers behind it see no mask.",
+                stacklevel=2,
+            )
         self._output_shape_seen = _tree.map_structure(shape_without_batch, outputs)
         return outputs
 
@@ -648,6 +694,48 @@ class Layer:
                 error.__dict__["_layer_named"] = True
             raise
         return outputs
+
+    # -- masks ---------------------------------------------------------------
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        """Return the mask of the output; by default that of the input.
+
+        Args:
+            inputs: first argument of `call`.
+            previous_mask: its mask, None, or a structure of these as of the inputs.
+        """
+        del inputs
+        return previous_mask
+
+    def _masks_for(self, args: tuple[Any, ...], kwargs: Any) -> dict[str, Any]:
+        """Return the mask arguments that `call` takes and nobody has given.
+
+        A call with one tensor argument gets its mask as `mask`; one with several,
+        the mask of `value` as `value_mask`, and so on.
+        """
+        parameters = self._call_parameters()
+        if not any(name.endswith("mask") for name in parameters):
+            return {}
+        given = dict(zip(list(parameters)[1:], args, strict=False))
+        given.update(kwargs)
+        tensors = {k: v for k, v in given.items() if _holds_tensors(v)}
+        if len(tensors) == 1:
+            mask_names = {"mask": next(iter(tensors))}
+        else:
+            mask_names = {f"{name}_mask": name for name in tensors}
+        found = {}
+        for name, source in mask_names.items():
+            if name in parameters and given.get(name) is None:
+                mask = _tree.map_structure(get_mask, tensors[source])
+                if any(m is not None for m in _tree.flatten(mask)):
+                    found[name] = mask
+        return found
+
+    def _mask_outputs(self, inputs: Any, mask: Any, outputs: Any) -> None:
+        if mask is None and type(self).compute_mask is Layer.compute_mask:
+            return
+        if isinstance(outputs, list | tuple | dict) or get_mask(outputs) is None:
+            attach_masks(outputs, self.compute_mask(inputs, mask))
 
     @property
     def _input_dtype(self) -> str:
@@ -820,6 +908,9 @@ def _wrap_build(build: Any) -> Any:
             self._building = False
         if shape is not None:
             self._build_shape = as_shape(shape)
+            self._build_shapes = {
+                k: as_shape(v) for k, v in kwargs.items() if v is not None
+            }
         self.built = True
 
     return wrapper
@@ -834,6 +925,7 @@ _INTERNAL = frozenset(
         "_losses",
         "_init_arguments",
         "_build_shape",
+        "_build_shapes",
         "_output_shape_seen",
         "_parts",
         "input_spec",
@@ -876,14 +968,14 @@ def _unique(variables: Any) -> list[Any]:
     return result
 
 
-def _is_placeholder(value: Any) -> bool:
-    if getattr(type(value), "_is_placeholder", False):
-        return True
-    if isinstance(value, list | tuple):
-        return any(_is_placeholder(v) for v in value)
-    if isinstance(value, dict):
-        return any(_is_placeholder(v) for v in value.values())
-    return False
+def _holds_tensors(value: Any) -> bool:
+    """Return True for a tensor, a placeholder or a structure of them and None."""
+    if isinstance(value, list | tuple | dict):
+        leaves = _tree.flatten(value)
+        return any(x is not None for x in leaves) and all(
+            x is None or _holds_tensors(x) for x in leaves
+        )
+    return isinstance(value, _core.Tensor) or getattr(value, "_is_placeholder", False)
 
 
 def _overrides(cls: type) -> set[str]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from lamella import _core
+from lamella._masking import get_mask, set_mask
 from lamella.layers.layer import Layer
 
 __all__ = [
@@ -48,6 +49,26 @@ class _Merge(Layer):
             )
         return [self._as_float(x) for x in inputs]
 
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        """Return where any input counts; None if one of them has no mask."""
+        from lamella import ops
+
+        if previous_mask is None:
+            return None
+        if not isinstance(previous_mask, list | tuple) or len(previous_mask) != len(
+            inputs
+        ):
+            raise ValueError(
+                f"{self._who()}: the mask must be a list of {len(inputs)} masks, got "
+                f"{previous_mask!r}"
+            )
+        if any(mask is None for mask in previous_mask):
+            return None
+        result = previous_mask[0]
+        for mask in previous_mask[1:]:
+            result = ops.logical_or(result, mask)
+        return result
+
     def _merge(self, values: list[Any], op: Callable[[Any, Any], Any]) -> Any:
         result = values[0]
         for value in values[1:]:
@@ -78,11 +99,29 @@ class Subtract(_Merge):
 
 
 class Multiply(_Merge):
-    """Product of a list of inputs."""
+    """Product of a list of inputs.
+
+    Where the mask of an input is False, it counts as 1; where all are, the product
+    is 0.
+    """
 
     def call(self, inputs: Any) -> Any:
         """Return the product."""
-        return self._merge(self._list(inputs), _core.mul)
+        values = self._list(inputs)
+        masks = _full_masks(inputs, values)
+        if all(mask is None for mask in masks):
+            return self._merge(values, _core.mul)
+        values = [
+            x if mask is None else _core.where(mask, x, 1.0)
+            for x, mask in zip(values, masks, strict=True)
+        ]
+        result = self._merge(values, _core.mul)
+        if any(mask is None for mask in masks):
+            return result
+        mask = self._merge(masks, _core.logical_or)
+        result = _core.where(mask, result, 0.0)
+        set_mask(result, _core.any(mask, -1, False))
+        return result
 
 
 class Average(_Merge):
@@ -94,20 +133,39 @@ class Average(_Merge):
         return self._merge(values, _core.add) / float(len(values))
 
 
-class Maximum(_Merge):
+class _Extremum(_Merge):
+    """The largest or smallest of several inputs; masked steps are left out."""
+
+    _op: Any = None
+
+    def call(self, inputs: Any) -> Any:
+        """Return the extremum."""
+        values = self._list(inputs)
+        masks = _full_masks(inputs, values)
+        result, known = values[0], masks[0]
+        for x, mask in zip(values[1:], masks[1:], strict=True):
+            if mask is not None:
+                x = _core.where(mask, x, result)
+            if known is not None:
+                result = _core.where(known, result, x)
+            both = mask is not None and known is not None
+            known = _core.logical_or(known, mask) if both else None
+            result = type(self)._op(result, x)
+        if known is not None:
+            set_mask(result, _core.any(known, -1, False))
+        return result
+
+
+class Maximum(_Extremum):
     """Elementwise maximum of a list of inputs."""
 
-    def call(self, inputs: Any) -> Any:
-        """Return the maximum."""
-        return self._merge(self._list(inputs), _core.maximum)
+    _op = _core.maximum
 
 
-class Minimum(_Merge):
+class Minimum(_Extremum):
     """Elementwise minimum of a list of inputs."""
 
-    def call(self, inputs: Any) -> Any:
-        """Return the minimum."""
-        return self._merge(self._list(inputs), _core.minimum)
+    _op = _core.minimum
 
 
 class Concatenate(_Merge):
@@ -125,6 +183,23 @@ class Concatenate(_Merge):
     def call(self, inputs: Any) -> Any:
         """Return the joined inputs."""
         return _core.concat(self._list(inputs), self.axis)
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        """Return the joined masks; an input without one counts as a whole."""
+        from lamella import ops
+
+        if previous_mask is None or all(mask is None for mask in previous_mask):
+            return None
+        masks = []
+        for x, mask in zip(inputs, previous_mask, strict=True):
+            if mask is None:
+                mask = ops.ones_like(x, dtype="bool")
+            elif mask.ndim < x.ndim:
+                nothing = ops.zeros_like(x, dtype="bool")
+                mask = ops.logical_or(ops.expand_dims(mask, axis=-1), nothing)
+            masks.append(mask)
+        joined = ops.concatenate(masks, axis=self.axis)
+        return ops.any(joined, axis=-1, keepdims=False)
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
@@ -146,6 +221,10 @@ class Dot(_Merge):
         super().__init__(**kwargs)
         self.axes = axes if isinstance(axes, int) else tuple(axes)
         self.normalize = bool(normalize)
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        """Return None: the steps are summed."""
+        return None
 
     def call(self, inputs: Any) -> Any:
         """Return the products."""
@@ -185,6 +264,17 @@ class Dot(_Merge):
             "axes": self.axes,
             "normalize": self.normalize,
         }
+
+
+def _full_masks(inputs: Any, values: list[Any]) -> list[Any]:
+    """Return the masks of the inputs, of the inputs' shapes."""
+    masks = [get_mask(x) for x in inputs]
+    return [
+        None
+        if mask is None
+        else _core.broadcast_to(_core.expand_dims(mask, mask.ndim), x.dims)
+        for mask, x in zip(masks, values, strict=True)
+    ]
 
 
 def _unit(x: Any, axis: int) -> Any:

@@ -204,9 +204,21 @@ class BatchNormalization(_Affine):
         )
         self.input_spec = InputSpec(ndim=rank, axes={self.axis: channels})
 
-    def call(self, inputs: Any, training: bool | None = None) -> Any:
-        """Return the normalized input."""
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+        """Return the normalized input.
+
+        Args:
+            inputs: the input.
+            training: whether the batch's own statistics are used.
+            mask: booleans of the input's shape without its last axis: what is False
+                has no part in the statistics. None: everything counts.
+        """
         x = self._as_float(inputs)
+        if mask is not None and mask.ndim != x.ndim - 1:
+            raise ValueError(
+                f"{self._who()}: the mask must have one axis less than the input, got "
+                f"shapes {tuple(mask.shape)} and {tuple(x.shape)}"
+            )
         last = x.ndim - 1
         axis = self.axis % x.ndim
         order = (*(a for a in range(x.ndim) if a != axis), axis)
@@ -214,7 +226,14 @@ class BatchNormalization(_Affine):
             x = _core.transpose(x, order)
         gamma, beta = self._values()
         if training and self.trainable:
-            x, mean, variance = _core.batch_norm(x, gamma, beta, self.epsilon)
+            if mask is None:
+                x, mean, variance = _core.batch_norm(x, gamma, beta, self.epsilon)
+            else:
+                kept = _core.cast(_core.expand_dims(mask, mask.ndim), "bool")
+                if axis != last:
+                    kept = _core.transpose(kept, order)
+                mean, variance = _masked_moments(x, kept)
+                x = self._normalized(x, mean, variance)
             keep, new = self.momentum, 1.0 - self.momentum
             mean, variance = _core.stop_gradient(mean), _core.stop_gradient(variance)
             self.moving_mean.assign(self.moving_mean.value * keep + mean * new)
@@ -222,17 +241,21 @@ class BatchNormalization(_Affine):
                 self.moving_variance.value * keep + variance * new
             )
         else:
-            factor = _core.rsqrt(_core.add(self.moving_variance.value, self.epsilon))
-            if gamma is not None:
-                factor = _core.mul(factor, gamma)
-            offset = _core.neg(_core.mul(self.moving_mean.value, factor))
-            if beta is not None:
-                offset = _core.add(offset, beta)
-            x = _core.add(_core.mul(x, factor), offset)
+            x = self._normalized(x, self.moving_mean.value, self.moving_variance.value)
         if axis != last:
             back = sorted(range(len(order)), key=lambda a: order[a])
             x = _core.transpose(x, tuple(back))
         return x
+
+    def _normalized(self, x: Any, mean: Any, variance: Any) -> Any:
+        gamma, beta = self._values()
+        factor = _core.rsqrt(_core.add(variance, self.epsilon))
+        if gamma is not None:
+            factor = _core.mul(factor, gamma)
+        offset = _core.neg(_core.mul(mean, factor))
+        if beta is not None:
+            offset = _core.add(offset, beta)
+        return _core.add(_core.mul(x, factor), offset)
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
@@ -259,6 +282,16 @@ class BatchNormalization(_Affine):
                 "renorm_momentum",
             ),
         }
+
+
+def _masked_moments(x: Any, kept: Any) -> tuple[Any, Any]:
+    """Return mean and variance of each channel (last axis) over what is kept."""
+    axes = tuple(range(x.ndim - 1))
+    kept = _core.broadcast_to(kept, x.dims)
+    count = _core.add(_core.sum(_core.cast(kept, x.dtype), axes, False), 1e-7)
+    mean = _core.div(_core.sum(_core.where(kept, x, 0.0), axes, False), count)
+    squares = _core.where(kept, _core.square(_core.sub(x, mean)), 0.0)
+    return mean, _core.div(_core.sum(squares, axes, False), count)
 
 
 class LayerNormalization(_Affine):
@@ -524,6 +557,7 @@ class UnitNormalization(Layer):
     def __init__(self, axis: Any = -1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.axis = list(axis) if isinstance(axis, list | tuple) else int(axis)
+        self.supports_masking = True
         self.built = True
 
     def call(self, inputs: Any) -> Any:

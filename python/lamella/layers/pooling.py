@@ -21,16 +21,22 @@ __all__ = [
     "AveragePooling3D",
     "AvgPool1D",
     "AvgPool2D",
+    "AvgPool3D",
     "GlobalAveragePooling1D",
     "GlobalAveragePooling2D",
+    "GlobalAveragePooling3D",
     "GlobalAvgPool1D",
     "GlobalAvgPool2D",
+    "GlobalAvgPool3D",
     "GlobalMaxPool1D",
     "GlobalMaxPool2D",
+    "GlobalMaxPool3D",
     "GlobalMaxPooling1D",
     "GlobalMaxPooling2D",
+    "GlobalMaxPooling3D",
     "MaxPool1D",
     "MaxPool2D",
+    "MaxPool3D",
     "MaxPooling1D",
     "MaxPooling2D",
     "MaxPooling3D",
@@ -247,16 +253,50 @@ class GlobalMaxPooling2D(_GlobalMax):
 
 
 class GlobalAveragePooling1D(_GlobalAverage):
-    """Mean over the steps."""
+    """Mean over the steps; steps whose mask is False are left out."""
 
     _rank = 1
+
+    def __init__(
+        self, data_format: str | None = None, keepdims: bool = False, **kwargs: Any
+    ) -> None:
+        super().__init__(data_format, keepdims, **kwargs)
+        self.supports_masking = True
+
+    def call(self, inputs: Any, mask: Any = None) -> Any:
+        """Return the mean of the steps whose mask is True."""
+        if mask is None:
+            return super().call(inputs)
+        x = self._as_float(inputs)
+        steps, channels = (1, 2) if self.data_format == "channels_last" else (2, 1)
+        kept = _core.cast(_core.expand_dims(mask, channels), "bool")
+        total = _core.sum(_core.where(kept, x, 0.0), steps, self.keepdims)
+        return total / _core.sum(_core.cast(kept, x.dtype), steps, self.keepdims)
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        """Return None: no steps are left."""
+        return None
 
 
 class GlobalAveragePooling2D(_GlobalAverage):
     """Mean over each image."""
 
 
-MaxPool1D, MaxPool2D = MaxPooling1D, MaxPooling2D
+class GlobalMaxPooling3D(_GlobalMax):
+    """Maximum over each volume."""
+
+    _rank = 3
+
+
+class GlobalAveragePooling3D(_GlobalAverage):
+    """Mean over each volume."""
+
+    _rank = 3
+
+
+MaxPool1D, MaxPool2D, MaxPool3D = MaxPooling1D, MaxPooling2D, MaxPooling3D
 AvgPool1D, AvgPool2D = AveragePooling1D, AveragePooling2D
+AvgPool3D = AveragePooling3D
+GlobalMaxPool3D, GlobalAvgPool3D = GlobalMaxPooling3D, GlobalAveragePooling3D
 GlobalMaxPool1D, GlobalMaxPool2D = GlobalMaxPooling1D, GlobalMaxPooling2D
 GlobalAvgPool1D, GlobalAvgPool2D = GlobalAveragePooling1D, GlobalAveragePooling2D

@@ -15,14 +15,17 @@ from lamella.layers.layer import Layer
 __all__ = [
     "Cropping1D",
     "Cropping2D",
+    "Cropping3D",
     "Flatten",
     "Permute",
     "RepeatVector",
     "Reshape",
     "UpSampling1D",
     "UpSampling2D",
+    "UpSampling3D",
     "ZeroPadding1D",
     "ZeroPadding2D",
+    "ZeroPadding3D",
 ]
 
 
@@ -311,6 +314,46 @@ class Cropping2D(_Border):
         return inputs[tuple(index)]
 
 
+class ZeroPadding3D(ZeroPadding2D):
+    """Adds planes of zeros around volumes.
+
+    Args:
+        padding: an int, three ints or three pairs (before, after).
+        data_format: "channels_last" (default) or "channels_first".
+        **kwargs: `name`, `input_shape`, ...
+    """
+
+    _rank = 3
+
+    def __init__(
+        self,
+        padding: Any = ((1, 1), (1, 1), (1, 1)),
+        data_format: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(padding, data_format, **kwargs)
+
+
+class Cropping3D(Cropping2D):
+    """Removes planes at the border of volumes.
+
+    Args:
+        cropping: an int, three ints or three pairs (before, after).
+        data_format: "channels_last" (default) or "channels_first".
+        **kwargs: `name`, `input_shape`, ...
+    """
+
+    _rank = 3
+
+    def __init__(
+        self,
+        cropping: Any = ((1, 1), (1, 1), (1, 1)),
+        data_format: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(cropping, data_format, **kwargs)
+
+
 class Cropping1D(Cropping2D):
     """Removes steps at the ends.
 
@@ -377,6 +420,50 @@ class UpSampling2D(Layer):
             "size": self.size,
             "data_format": self.data_format,
             "interpolation": self.interpolation,
+        }
+
+
+class UpSampling3D(Layer):
+    """Repeats the planes of volumes along all three axes.
+
+    Args:
+        size: factor, an int or three. Default 2.
+        data_format: "channels_last" (default) or "channels_first".
+        **kwargs: `name`, `input_shape`, ...
+    """
+
+    def __init__(
+        self, size: Any = (2, 2, 2), data_format: str | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.size = integers(size, 3, "size", "UpSampling3D")
+        self.data_format = config.standardize_data_format(data_format, "UpSampling3D")
+        self.input_spec = InputSpec(ndim=5)
+
+    def _factors(self) -> list[tuple[int, int]]:
+        first = 1 if self.data_format == "channels_last" else 2
+        return list(enumerate(self.size, start=first))
+
+    def call(self, inputs: Any) -> Any:
+        """Return the enlarged input."""
+        x = inputs
+        for axis, factor in self._factors():
+            x = _core.repeat(x, factor, axis) if factor > 1 else x
+        return x
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """Return the shape of the output."""
+        shape = list(input_shape)
+        for axis, factor in self._factors():
+            shape[axis] = None if shape[axis] is None else shape[axis] * factor
+        return tuple(shape)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {
+            **super().get_config(),
+            "size": self.size,
+            "data_format": self.data_format,
         }
 
 

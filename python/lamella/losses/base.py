@@ -7,6 +7,7 @@ from typing import Any
 
 from lamella import _core, _support, config
 from lamella._core import Tensor
+from lamella._masking import get_mask
 from lamella.ops.conversion import (
     cast,
     convert_to_tensor,
@@ -245,8 +246,11 @@ class Loss:
             y_true: targets.
             y_pred: predictions.
             sample_weight: weights of the samples.
-            mask: False for positions that do not count (an addition to Keras).
+            mask: False for positions that do not count (an addition to Keras);
+                default: the mask that y_pred carries.
         """
+        if mask is None:
+            mask = get_mask(y_pred)
         y_pred = _map(lambda x: convert_to_tensor(x, self._dtype), y_pred)
         y_true = _map(self._target, y_true)
         values = self.call(y_true, y_pred)

@@ -9,6 +9,7 @@ import numpy as np
 
 from lamella import _core, _support, config
 from lamella._core import Tensor
+from lamella._masking import get_mask
 from lamella.losses.base import apply_mask, squeeze_or_expand_to_same_rank
 from lamella.ops.conversion import (
     cast,
@@ -276,7 +277,12 @@ class MeanMetricWrapper(Mean):
         *,
         mask: Any = None,
     ) -> None:
-        """Take one batch into account; `mask` leaves positions out."""
+        """Take one batch into account.
+
+        `mask` leaves positions out; default: the mask that y_pred carries.
+        """
+        if mask is None:
+            mask = get_mask(y_pred)
         values = self._fn(y_true, y_pred, **self._fn_kwargs)
         weight = apply_mask(sample_weight, mask, self.dtype, "sum")
         super().update_state(values, sample_weight=weight)

@@ -7,25 +7,29 @@ from collections.abc import Callable
 from typing import Any
 
 from lamella import _core
+from lamella._masking import attach_masks, copy_mask, get_mask, set_mask
 from lamella.layers import _tree
 from lamella.layers.input import InputLayer, KerasTensor
 from lamella.layers.layer import Layer
 from lamella.models.model import Model
+from lamella.ops.symbolic import Operation
 
-__all__ = ["Functional", "Node", "symbolic_call"]
+__all__ = ["Functional", "Node", "note_call", "symbolic_call"]
 
 
 class Node:
-    """One call of a layer on placeholders.
+    """One call of a layer or of a function of ops on placeholders.
 
     Args:
-        layer: the layer that was called.
+        layer: the layer or Operation that was called.
         args: its positional arguments.
         kwargs: its keyword arguments.
         outputs: the placeholders that it returned.
     """
 
-    def __init__(self, layer: Layer, args: Any, kwargs: Any, outputs: Any) -> None:
+    def __init__(
+        self, layer: Layer | Operation, args: Any, kwargs: Any, outputs: Any
+    ) -> None:
         self.layer = layer
         self.args = args
         self.kwargs = kwargs
@@ -52,8 +56,8 @@ def _leaves(structure: Any) -> list[Any]:
     return [structure]
 
 
-def nodes_of(layer: Layer) -> list[Node]:
-    """Return the calls of a layer on placeholders."""
+def nodes_of(layer: Layer | Operation) -> list[Node]:
+    """Return the calls of a layer or operation on placeholders."""
     nodes = layer.__dict__.setdefault("_inbound_nodes", [])
     if isinstance(layer, InputLayer) and not nodes:
         nodes.append(Node(layer, (), {}, layer.output))
@@ -70,28 +74,63 @@ def node_of(tensor: KerasTensor) -> Node:
 
 def symbolic_call(layer: Layer, args: Any, kwargs: Any) -> Any:
     """Call a layer on placeholders: build it, find the shapes, note the call."""
+    masks = layer._masks_for(args, kwargs)
+    # Keras notes a mask as an argument of the call in the plain case only; in the
+    # others the mask that a tensor carries at run time does the same.
+    plain = not kwargs and len(args) == 1 and _is_placeholder(args[0])
+    noted = masks if plain and args[0].dtype == layer._input_dtype else kwargs
+    first = args[0] if args else next(iter(kwargs.values()))
+    mask = kwargs.get("mask", masks.get("mask"))
+    if mask is None:
+        mask = _tree.map_structure(get_mask, first)
+    outputs = note_call(layer, layer, args, kwargs, noted)
+    layer._clear_losses()
+    if layer.supports_masking:
+        attach_masks(outputs, layer.compute_mask(first, mask))
+    return outputs
+
+
+def note_call(
+    owner: Layer | Operation,
+    function: Callable[..., Any],
+    args: Any,
+    kwargs: Any,
+    noted: Any = None,
+) -> Any:
+    """Run `function` on symbolic tensors; return placeholders of what it returns.
+
+    Args:
+        owner: the layer or operation whose node this is.
+        function: called with tensors instead of the placeholders.
+        args: positional arguments.
+        kwargs: keyword arguments.
+        noted: the keyword arguments that the node remembers; default `kwargs`.
+    """
     graph = _core.Graph()
+    made: dict[int, Any] = {}
+
+    def concrete(value: Any) -> Any:
+        if not _is_placeholder(value):
+            return value
+        if id(value) not in made:
+            x = graph.input(f"x{len(made)}", value.shape, value.dtype)
+            made[id(value)] = x
+            if value._keras_mask is not None:
+                set_mask(x, concrete(value._keras_mask))
+        return made[id(value)]
+
     with graph:
-        number = iter(range(1 << 20))
-
-        def concrete(value: Any) -> Any:
-            if not _is_placeholder(value):
-                return value
-            return graph.input(f"x{next(number)}", value.shape, value.dtype)
-
         real_args = tuple(_tree.map_structure(concrete, a) for a in args)
         real_kwargs = {k: _tree.map_structure(concrete, v) for k, v in kwargs.items()}
-        outputs = layer(*real_args, **real_kwargs)
-    layer._clear_losses()
-    index = len(nodes_of(layer))
-    place = iter(range(1 << 20))
-
-    def placeholder(t: Any) -> KerasTensor:
-        return KerasTensor(t.shape, t.dtype, history=(layer, index, next(place)))
-
-    flat = [placeholder(t) for t in _tree.flatten(outputs)]
+        outputs = function(*real_args, **real_kwargs)
+    index = len(nodes_of(owner))
+    flat = [
+        KerasTensor(t.shape, t.dtype, history=(owner, index, place))
+        for place, t in enumerate(_tree.flatten(outputs))
+    ]
     result = _tree.pack(outputs, flat)
-    nodes_of(layer).append(Node(layer, args, kwargs, result))
+    node = Node(owner, args, kwargs if noted is None else noted, result)
+    nodes_of(owner).append(node)
     return result
 
 
@@ -128,7 +167,8 @@ class Functional(Model):
                     )
         self._inputs_struct = inputs
         self._outputs_struct = outputs
-        self._nodes, self._ordered_layers = _order(inputs, outputs, self.name)
+        self._nodes, self._operations = _order(inputs, outputs, self.name)
+        self._ordered_layers = [x for x in self._operations if isinstance(x, Layer)]
         self._tensor_names = [t._keras_history[0].name for t in self.outputs]
         self.built = True
         leaf = _tree.map_structure(lambda t: t.shape, inputs)
@@ -207,10 +247,13 @@ class Functional(Model):
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         """Run the layers in order."""
-        del mask
         values: dict[int, Any] = {}
         for tensor, value in zip(self.inputs, self._match(inputs), strict=True):
-            values[id(tensor)] = self._fit_input(tensor, value)
+            values[id(tensor)] = copy_mask(value, self._fit_input(tensor, value))
+        if mask is not None:
+            for tensor, given in zip(self.inputs, _tree.flatten(mask), strict=True):
+                if given is not None:
+                    set_mask(values[id(tensor)], given)
 
         def real(value: Any) -> Any:
             return values[id(value)] if _is_placeholder(value) else value
@@ -224,6 +267,7 @@ class Functional(Model):
             kwargs = {k: _tree.map_structure(real, v) for k, v in node.kwargs.items()}
             if (
                 training is not None
+                and isinstance(node.layer, Layer)
                 and "training" in node.layer._call_parameters()
                 and "training" not in kwargs
             ):
@@ -286,8 +330,8 @@ class Functional(Model):
     # -- summary -------------------------------------------------------------
 
     @property
-    def _summary_layers(self) -> list[Layer]:
-        return self._layers
+    def _summary_layers(self) -> list[Any]:
+        return self._operations
 
     def _summary_connections(self) -> Callable[[Layer], str] | None:
         """Return what to write into the column "Connected to"; None for a chain."""
@@ -295,7 +339,7 @@ class Functional(Model):
         chain = all(len(node.inputs) <= 1 for node in self._nodes)
         parents = [id(p) for node in self._nodes for p in node.parents]
         chain = chain and len(parents) == len(set(parents))
-        for layer in self._layers:
+        for layer in self._operations:
             if sum(id(node) in own for node in nodes_of(layer)) > 1:
                 chain = False
         if chain and len(self.inputs) == 1:
@@ -328,7 +372,7 @@ class Functional(Model):
 
         own = {id(node) for node in self._nodes}
         renumbered: dict[tuple[int, int], int] = {}
-        for layer in self._layers:
+        for layer in self._operations:
             kept = 1 if isinstance(layer, Functional) else 0
             for i, node in enumerate(nodes_of(layer)):
                 if id(node) in own:
@@ -358,8 +402,11 @@ class Functional(Model):
             return serialization.serialize_keras_object(value)
 
         layers = []
-        for layer in self._layers:
-            config = serialization.serialize_keras_object(layer)
+        for layer in self._operations:
+            if isinstance(layer, Operation):
+                config = layer.serialize()
+            else:
+                config = serialization.serialize_keras_object(layer)
             config["name"] = layer.name
             config["inbound_nodes"] = [
                 {"args": [written(a) for a in n.args], "kwargs": written(n.kwargs)}
@@ -382,13 +429,17 @@ class Functional(Model):
         """Return a model as `get_config` (or Keras's files) described it."""
         from lamella.saving import serialization
 
-        layers: dict[str, Layer] = {}
-        waiting: list[tuple[Layer, list[Any]]] = []
+        layers: dict[str, Layer | Operation] = {}
+        waiting: list[tuple[Layer | Operation, list[Any]]] = []
         for entry in config["layers"]:
-            layer = serialization.deserialize_keras_object(
-                {k: v for k, v in entry.items() if k not in ("name", "inbound_nodes")},
-                custom_objects=custom_objects,
-            )
+            layer: Any
+            if Operation.is_serialized(entry):
+                layer = Operation.deserialize(entry)
+            else:
+                keys = [k for k in entry if k not in ("name", "inbound_nodes")]
+                layer = serialization.deserialize_keras_object(
+                    {k: entry[k] for k in keys}, custom_objects=custom_objects
+                )
             name = entry.get("name", layer.name)
             layers[name] = layer
             waiting.append((layer, list(entry.get("inbound_nodes") or [])))
@@ -477,8 +528,10 @@ def _single(structure: Any) -> Any:
     return structure
 
 
-def _order(inputs: Any, outputs: Any, name: str) -> tuple[list[Node], list[Layer]]:
-    """Return nodes and layers from the inputs to the outputs, in Keras's order."""
+def _order(
+    inputs: Any, outputs: Any, name: str
+) -> tuple[list[Node], list[Layer | Operation]]:
+    """Return nodes, and layers with operations, in Keras's order."""
     stop = {id(t) for t in _tree.flatten(inputs)}
     finished: list[Node] = []
     done: set[int] = set()
@@ -509,7 +562,7 @@ def _order(inputs: Any, outputs: Any, name: str) -> tuple[list[Node], list[Layer
             stack.extend((t, False) for t in reversed(node.inputs))
     depth: dict[int, int] = {}
     layer_depth: dict[int, int] = {}
-    layers: dict[int, Layer] = {}
+    layers: dict[int, Layer | Operation] = {}
     for node in reversed(finished):
         key = id(node.layer)
         layers[key] = node.layer

@@ -83,6 +83,15 @@ class Model(Training):
             f"{type(self).__name__}: a Model needs a method call(self, inputs)"
         )
 
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
+        """Return a model as `get_config` described it."""
+        if cls is Model and {"layers", "input_layers", "output_layers"} <= set(config):
+            from lamella.models.functional import Functional
+
+            return Functional.from_config(config, custom_objects)
+        return super().from_config(config)
+
     # -- parts ---------------------------------------------------------------
 
     @property

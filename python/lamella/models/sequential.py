@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from lamella import _core
+from lamella._masking import copy_mask, set_mask
 from lamella.layers import _tree
 from lamella.layers._shapes import as_shape
 from lamella.layers.input import InputLayer
@@ -233,8 +234,9 @@ class Sequential(Model):
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         """Run the layers one behind the other."""
-        del mask
-        x = self._fit_input(inputs)
+        x = copy_mask(inputs, self._fit_input(inputs))
+        if mask is not None:
+            set_mask(x, mask)
         for layer in self.layers:
             if training is not None and "training" in layer._call_parameters():
                 x = layer(x, training=training)

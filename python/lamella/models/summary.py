@@ -194,13 +194,17 @@ def _table(
 # -- what the table says ----------------------------------------------------
 
 
+def _class_name(layer: Any) -> str:
+    return getattr(layer, "class_name", type(layer).__name__)
+
+
 def _fields(layer: Layer, prefix: str, connected: Any, trainable: bool) -> list[str]:
     if not layer.built:
         params = "0 (unbuilt)"
     else:
         params = f"{layer.count_params():,}"
     fields = [
-        f"{prefix}{layer.name} ({type(layer).__name__})",
+        f"{prefix}{layer.name} ({_class_name(layer)})",
         _output_shape(layer),
         params,
     ]

@@ -17,7 +17,9 @@ from lamella.ops import (
     neural,
     reduction,
     shaping,
+    symbolic,
 )
+from lamella.ops._operations import ALIASES, BY_FUNCTION
 from lamella.ops.control import *  # noqa: F403
 from lamella.ops.conversion import *  # noqa: F403
 from lamella.ops.creation import *  # noqa: F403
@@ -37,6 +39,9 @@ __all__ = [
     *reduction.__all__,
     *shaping.__all__,
 ]
+
+for _name in [*BY_FUNCTION, *ALIASES]:
+    globals()[_name] = symbolic.lift(_name, globals()[_name])
 
 # Names of Keras that lamella does not have, for the error text.
 _UNSUPPORTED = """

@@ -146,8 +146,8 @@ def _make_tensor(x: Any, wanted: str | None) -> Tensor:
         return _core.from_numpy(_narrowed(a, wanted))
     if getattr(x, "_is_placeholder", False):
         raise _core.DTypeError(
-            f"lamella.ops cannot take {x!r}: it has no value yet. Put the computation "
-            "into the call() of a Layer, or into a Lambda layer: "
+            f"lamella.ops cannot take {x!r} here: it has no value yet. Put the "
+            "computation into the call() of a Layer, or into a Lambda layer: "
             "layers.Lambda(lambda t: ops.exp(t))(x)"
         )
     if hasattr(x, "__array__"):
@@ -236,16 +236,25 @@ def copy(x: Any) -> Tensor:
 
 def dtype(x: Any) -> str:
     """Name of the dtype of x."""
+    if getattr(x, "_is_placeholder", False):
+        return x.dtype
     return to_tensor(x).dtype
 
 
 def shape(x: Any) -> tuple[Any, ...]:
-    """Sizes of x: ints, and symbolic sizes for what a trace does not know yet."""
+    """Sizes of x: ints, and symbolic sizes for what a trace does not know yet.
+
+    For a placeholder: ints, and None for what is not known.
+    """
+    if getattr(x, "_is_placeholder", False):
+        return x.shape
     return tuple(to_tensor(x).dims)
 
 
 def ndim(x: Any) -> int:
     """Number of axes."""
+    if getattr(x, "_is_placeholder", False):
+        return x.ndim
     return to_tensor(x).ndim
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lamella.ops.symbolic import Operation
 from lamella.saving import atomic, hdf5
 from lamella.saving.keras_format import (
     KERAS_VERSION,
@@ -111,6 +112,8 @@ def _old_layer(layer: Mapping[str, Any]) -> dict[str, Any]:
     for key in ("name", "inbound_nodes"):
         if key in layer:
             result[key] = layer[key]
+    if Operation.is_serialized(layer):  # its class may have a layer's name
+        result["module"] = layer["module"]
     return result
 
 
@@ -361,7 +364,9 @@ def _modern(layer: Any) -> dict[str, Any]:
             result["module"] = "keras"
         else:
             known = find_builtin(class_name, "keras.layers") is not None
-            result["module"] = "keras.layers" if known else None
+            result["module"] = (
+                "keras.layers" if known else Operation.module_of(class_name)
+            )
         result.setdefault("registered_name", class_name)
         if result["module"] is not None:
             result["registered_name"] = None
