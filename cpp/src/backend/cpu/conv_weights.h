@@ -3,7 +3,7 @@
 // which are added in order at the end, and within a part into blocks that stay in the cache.
 #pragma once
 
-#include "backend/cpu/conv_geometry.h"
+#include "backend/cpu/conv_band.h"
 #include "backend/cpu/gemm.h"
 #include "backend/cpu/parallel.h"
 #include "backend/cpu/simd.h"
@@ -14,6 +14,7 @@ inline namespace LAMELLA_ISA_NAMESPACE {
 inline constexpr std::int64_t kWeightParts = 8;          // parts of the pixels at most
 inline constexpr std::int64_t kWeightUnits = 16;         // pieces of work wanted
 inline constexpr std::int64_t kPartsElements = 1 << 21;  // of all parts' dw
+inline constexpr std::int64_t kWeightPixels = 256;       // results of a band at most
 inline constexpr std::int64_t kPiece = 256;              // pixels of a line at a time
 inline constexpr std::int64_t kWeightBlock = 512;        // pixels at a time
 
@@ -42,6 +43,67 @@ void add_parts(const T* parts, std::int64_t n_parts, std::int64_t elements, T* d
       sum.store_partial(dw + i, left);
     }
   });
+}
+
+/// The gradient of a gather's weights over bands: rows (tap, channel of the source), n columns.
+template <class T>
+struct WeightsConv {
+  Gather<T> gather;
+  BandPlan plan;
+  const T* upstream;  // laid out as the gather's results
+  std::int64_t ldw;   // from row to row of dw
+
+  std::int64_t rows() const { return gather.taps() * gather.k; }
+};
+
+/// Rows [m0, m1) of dw from bands [b0, b1).
+template <class T>
+void weights_of_bands(const WeightsConv<T>& c, std::int64_t b0, std::int64_t b1, std::int64_t m0,
+                      std::int64_t m1, T* dw) {
+  alignas(64) T buffer[kBandBytes / static_cast<std::int64_t>(sizeof(T))];
+  std::int64_t runs[kBandRuns];
+  Segment<T> segments[kWeightPixels];
+  std::int64_t c_off[kBandRows];
+  for (int i = 0; i < kBandRows; ++i) c_off[i] = i * c.ldw;
+  locate_runs(c.gather, c.plan, runs);
+  const Gather<T>& p = c.gather;
+  for (std::int64_t index = b0; index < b1; ++index) {
+    const Band<T> band = open_band(p, c.plan, index, buffer);
+    for (std::int64_t r = 0; r < band.rows; ++r) {
+      segments[r] = {band.input + r * p.axis[1].scale * c.plan.row,
+                     c.upstream + band.out + r * p.out_stride[1], band.cols};
+    }
+    for (std::int64_t j = 0; j < p.n;) {
+      const Panel panel = next_conv_panel<T>(p.n - j);
+      const int most = std::min(kBandRows, tile_rows<T>(panel.kind));
+      Tile<T> tile{};
+      tile.segments = segments;
+      tile.n_segments = static_cast<int>(band.rows);
+      tile.b_shift = j;
+      tile.a_step = p.axis[2].scale * c.plan.pixel;
+      tile.ldb = p.out_stride[2];
+      tile.c_off = c_off;
+      tile.cols = panel.cols;
+      tile.add = index > b0;
+      std::int64_t a_off[kBandRows];
+      tile.a_off = a_off;
+      std::int64_t run = m0 / c.plan.run;
+      std::int64_t at = m0 % c.plan.run;
+      for (std::int64_t i = m0; i < m1; i += most) {
+        tile.rows = static_cast<int>(std::min<std::int64_t>(most, m1 - i));
+        for (int r = 0; r < tile.rows; ++r) {
+          a_off[r] = runs[run] + at;
+          if (++at == c.plan.run) {
+            at = 0;
+            ++run;
+          }
+        }
+        tile.c = dw + i * c.ldw + j;
+        tile_kernel<T>(panel, tile.rows, true)(tile);
+      }
+      j += panel.cols;
+    }
+  }
 }
 
 /// Lines of results in pieces of at most kPiece pixels, in blocks of about kWeightBlock pixels.
