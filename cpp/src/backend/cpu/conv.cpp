@@ -175,15 +175,14 @@ WeightsPlan plan_band_weights(const ConvGeometry& geometry) {
   const ConvGeometry& g = p.g;
   p.swapped = g.groups == 1 && g.o < g.c && g.o < kLanes<HalfPacket<T>> && product3(g.stride) == 1;
   const Gather<T> gather = weights_gather<T>(g, p.swapped, nullptr);
-  p.bands = plan_bands(gather, kWeightPixels);
+  p.bands = plan_bands(gather, kWeightPixels, gather.n >= kPanelWidth<T>);
   if (!p.bands.fits) return p;
   const std::int64_t elements = product3(g.k) * (g.c / g.groups) * g.o;
   const std::int64_t cost = p.bands.rows * p.bands.cols * elements;
   p.count = count_bands(gather, p.bands);
   p.parts = weight_parts(p.count, cost, elements);
-  const std::int64_t rows = gather.taps() * gather.k;
   const bool split = static_cast<double>(cost) * static_cast<double>(p.count) > 16.0 * kGemmGrain;
-  p.blocks = split ? std::clamp<std::int64_t>(kWeightUnits / p.parts, 1, (rows + 7) / 8) : 1;
+  p.blocks = split ? std::clamp<std::int64_t>(kWeightUnits / p.parts, 1, p.bands.runs) : 1;
   return p;
 }
 
@@ -218,7 +217,6 @@ void run_band_weights(const WeightsPlan& plan, const T* x, const T* dy, T* works
   T* parts = plan.parts > 1 || plan.swapped ? workspace : dw;
   const WeightsConv<T> c{weights_gather(g, plan.swapped, plan.swapped ? dy : x), plan.bands,
                          plan.swapped ? x : dy, plan.swapped ? g.c : g.o};
-  const std::int64_t tiles = (c.rows() + kBandRows - 1) / kBandRows;
   parallel_for(exec, plan.parts * plan.blocks, 1, [&](std::int64_t u0, std::int64_t u1) {
     for (std::int64_t u = u0; u < u1; ++u) {
       const std::int64_t r = u / plan.blocks;
@@ -228,8 +226,7 @@ void run_band_weights(const WeightsPlan& plan, const T* x, const T* dy, T* works
         one.gather.src += group * one.gather.k;
         one.upstream += group * one.gather.n;
         weights_of_bands(one, plan.count * r / plan.parts, plan.count * (r + 1) / plan.parts,
-                         tiles * block / plan.blocks * kBandRows,
-                         std::min(c.rows(), tiles * (block + 1) / plan.blocks * kBandRows),
+                         c.plan.runs * block / plan.blocks, c.plan.runs * (block + 1) / plan.blocks,
                          parts + r * elements + group * one.gather.n);
       }
     }

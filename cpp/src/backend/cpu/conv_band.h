@@ -83,28 +83,31 @@ struct BandPlan {
   std::int64_t across;             // runs along the last axis
 };
 
+/// apart: copied sources lie so that walks from pixel to pixel meet different sets of the cache.
 template <class T>
-BandPlan plan_bands(const Gather<T>& p, std::int64_t most_pixels) {
+BandPlan plan_bands(const Gather<T>& p, std::int64_t most_pixels, bool apart = false) {
   const Axis* a = p.axis;
   BandPlan b{};
   if (p.pixels() * p.taps() * p.k == 0) return b;
   const auto span = [&](int d, std::int64_t n) {
     return (n - 1) * a[d].scale + (a[d].taps - 1) * a[d].step + 1;
   };
-  b.in_place = true;
+  constexpr auto kItem = static_cast<std::int64_t>(sizeof(T));
+  apart = apart && p.k * kItem % 256 == 0;
+  b.in_place = !apart;
   for (int d = 0; d < 3; ++d) {
     b.in_place = b.in_place && a[d].base >= 0 && a[d].base + span(d, a[d].grid) <= a[d].src;
   }
-  b.pixel = b.in_place ? p.src_pixel : p.k;
+  b.pixel = b.in_place ? p.src_pixel : p.k + (apart ? 64 / kItem : 0);
   const bool joined = a[2].taps == 1 || (a[2].step == 1 && b.pixel == p.k);
   b.across = joined ? 1 : a[2].taps;
   b.run = joined ? a[2].taps * p.k : p.k;
   b.runs = a[0].taps * a[1].taps * b.across;
   b.rows = 1;
   b.cols = std::min(a[2].grid, most_pixels);
-  constexpr std::int64_t kMost = kBandBytes / static_cast<std::int64_t>(sizeof(T));
+  constexpr std::int64_t kMost = kBandBytes / kItem;
   const auto elements = [&](std::int64_t rows, std::int64_t cols) {
-    return b.in_place ? 0 : a[0].taps * span(1, rows) * span(2, cols) * p.k;
+    return b.in_place ? 0 : a[0].taps * span(1, rows) * span(2, cols) * b.pixel;
   };
   while (b.cols > 1 && elements(1, b.cols) > kMost) b.cols = (b.cols + 1) / 2;
   if (b.cols == a[2].grid) {
@@ -116,7 +119,7 @@ BandPlan plan_bands(const Gather<T>& p, std::int64_t most_pixels) {
   b.bands1 = (a[1].grid + b.rows - 1) / b.rows;
   b.bands2 = (a[2].grid + b.cols - 1) / b.cols;
   b.fits = elements(b.rows, b.cols) <= kMost && b.runs <= kBandRuns;
-  b.row = b.in_place ? a[2].src * p.src_pixel : span(2, b.cols) * p.k;
+  b.row = b.in_place ? a[2].src * p.src_pixel : span(2, b.cols) * b.pixel;
   b.plane = b.in_place ? a[0].step * a[1].src * b.row : span(1, b.rows) * b.row;
   return b;
 }
@@ -148,19 +151,19 @@ void copy_band(const Gather<T>& p, const BandPlan& plan, const Band<T>& band, co
       T* out = buffer + j * plan.plane + i * plan.row;
       const std::int64_t h = s1 + i;
       if (d < 0 || d >= a[0].src || h < 0 || h >= a[1].src) {
-        std::fill(out, out + width * p.k, T(0));
+        std::fill(out, out + width * plan.pixel, T(0));
         continue;
       }
       const T* row = image + ((d * a[1].src + h) * a[2].src + s2 + from) * p.src_pixel;
-      std::fill(out, out + from * p.k, T(0));
-      if (p.src_pixel == p.k) {
+      std::fill(out, out + from * plan.pixel, T(0));
+      if (p.src_pixel == plan.pixel) {
         std::copy_n(row, (to - from) * p.k, out + from * p.k);
       } else {
         for (std::int64_t w = 0; w < to - from; ++w) {
-          std::copy_n(row + w * p.src_pixel, p.k, out + (from + w) * p.k);
+          std::copy_n(row + w * p.src_pixel, p.k, out + (from + w) * plan.pixel);
         }
       }
-      std::fill(out + to * p.k, out + width * p.k, T(0));
+      std::fill(out + to * plan.pixel, out + width * plan.pixel, T(0));
     }
   }
 }

@@ -15,8 +15,10 @@ inline constexpr std::int64_t kWeightParts = 8;          // parts of the pixels 
 inline constexpr std::int64_t kWeightUnits = 16;         // pieces of work wanted
 inline constexpr std::int64_t kPartsElements = 1 << 21;  // of all parts' dw
 inline constexpr std::int64_t kWeightPixels = 256;       // results of a band at most
-inline constexpr std::int64_t kPiece = 256;              // pixels of a line at a time
-inline constexpr std::int64_t kWeightBlock = 512;        // pixels at a time
+inline constexpr std::int64_t kNearRows = 64;      // of dw from which a copy of the upstream pays
+inline constexpr std::int64_t kShortRun = 8;       // up to here tiles take rows of several runs
+inline constexpr std::int64_t kPiece = 256;        // pixels of a line at a time
+inline constexpr std::int64_t kWeightBlock = 512;  // pixels at a time
 
 /// Parts into which `units` pieces of work of `cost` multiply-adds each are cut, given dw's size.
 inline std::int64_t weight_parts(std::int64_t units, std::int64_t cost, std::int64_t elements) {
@@ -52,54 +54,172 @@ struct WeightsConv {
   BandPlan plan;
   const T* upstream;  // laid out as the gather's results
   std::int64_t ldw;   // from row to row of dw
-
-  std::int64_t rows() const { return gather.taps() * gather.k; }
 };
 
-/// Rows [m0, m1) of dw from bands [b0, b1).
+// A tile of dw: MR rows by NV vectors of columns, the sum over segments of pixels. Rows are
+// neighbouring channels or, Apart, lie at offsets of their own.
 template <class T>
-void weights_of_bands(const WeightsConv<T>& c, std::int64_t b0, std::int64_t b1, std::int64_t m0,
-                      std::int64_t m1, T* dw) {
+struct WeightsTile {
+  const Segment<T>* segments;
+  std::int64_t n_segments;
+  std::int64_t a_shift, b_shift;  // added to every segment's a and b
+  std::int64_t a_step, ldb;       // from pixel to pixel
+  const std::int64_t* a_off;      // per row, where apart
+  T* c;
+  std::int64_t ldc;
+  std::int64_t last;  // columns of the last vector
+  bool add;
+};
+
+template <class P, int NV, int MR, bool Masked, bool Apart>
+void weights_tile(const WeightsTile<LaneOf<P>>& t) {
+  using T = LaneOf<P>;
+  namespace ei = Eigen::internal;
+  constexpr int kW = kLanes<P>;
+  P acc[MR][NV];
+#pragma GCC unroll 16
+  for (int i = 0; i < MR; ++i) {
+#pragma GCC unroll 2
+    for (int j = 0; j < NV; ++j) acc[i][j] = ei::pset1<P>(T(0));
+  }
+  const auto load = [&t](const T* p, int j) {
+    return Masked && j == NV - 1 ? load_first<P>(p + j * kW, t.last) : ei::ploadu<P>(p + j * kW);
+  };
+  std::int64_t off[MR];
+#pragma GCC unroll 16
+  for (int i = 0; i < MR; ++i) off[i] = Apart ? t.a_off[i] : i;
+  for (std::int64_t s = 0; s < t.n_segments; ++s) {
+    const T* a = t.segments[s].a + t.a_shift;
+    const T* b = t.segments[s].b + t.b_shift;
+    for (std::int64_t k = t.segments[s].k; k > 0; --k) {
+      P bv[NV];
+#pragma GCC unroll 2
+      for (int j = 0; j < NV; ++j) bv[j] = load(b, j);
+#pragma GCC unroll 16
+      for (int i = 0; i < MR; ++i) {
+        const P av = ei::pset1<P>(a[off[i]]);
+#pragma GCC unroll 2
+        for (int j = 0; j < NV; ++j) acc[i][j] = ei::pmadd(av, bv[j], acc[i][j]);
+      }
+      a += t.a_step;
+      b += t.ldb;
+    }
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < MR; ++i) {
+    T* c = t.c + i * t.ldc;
+#pragma GCC unroll 2
+    for (int j = 0; j < NV; ++j) {
+      if (t.add) acc[i][j] = ei::padd(load(c, j), acc[i][j]);
+      if (Masked && j == NV - 1) {
+        store_first<P>(c + j * kW, acc[i][j], t.last);
+      } else {
+        ei::pstoreu(c + j * kW, acc[i][j]);
+      }
+    }
+  }
+}
+
+template <class T>
+using WeightsTileFn = void (*)(const WeightsTile<T>&);
+
+template <class P, int NV, bool Masked, bool Apart, int... kRows>
+WeightsTileFn<LaneOf<P>> weights_tile_of(int rows, std::integer_sequence<int, kRows...>) {
+  static constexpr WeightsTileFn<LaneOf<P>> kTiles[] = {
+      weights_tile<P, NV, kRows + 1, Masked, Apart>...};
+  return kTiles[rows - 1];
+}
+
+/// Rows of the largest tile: as many as the vector registers hold and, apart, the others.
+template <class T, bool Apart>
+constexpr int weights_tile_rows(bool wide) {
+  return wide && sizeof(FullPacket<T>) < 64 ? 6 : Apart ? 9 : 12;
+}
+
+/// For 1 .. weights_tile_rows rows.
+template <class T, bool Apart, bool Masked>
+WeightsTileFn<T> weights_tile_for(PanelKind kind, int rows) {
+  constexpr auto kNarrow = std::make_integer_sequence<int, weights_tile_rows<T, Apart>(false)>{};
+  constexpr auto kWide = std::make_integer_sequence<int, weights_tile_rows<T, Apart>(true)>{};
+  switch (kind) {
+    case PanelKind::kQuarter:
+      return weights_tile_of<QuarterPacket<T>, 1, Masked, Apart>(rows, kNarrow);
+    case PanelKind::kHalf:
+      return weights_tile_of<HalfPacket<T>, 1, Masked, Apart>(rows, kNarrow);
+    case PanelKind::kSingle:
+      return weights_tile_of<FullPacket<T>, 1, Masked, Apart>(rows, kNarrow);
+    default:
+      return weights_tile_of<FullPacket<T>, 2, Masked, Apart>(rows, kWide);
+  }
+}
+
+/// Rows of runs [r0, r1) of one panel: tiles within a run or, of short runs, across them.
+template <class T, bool Apart>
+void weights_of_panel(const Panel& panel, const std::int64_t* runs, std::int64_t run,
+                      std::int64_t r0, std::int64_t r1, T* dw, WeightsTile<T> tile) {
+  const std::int64_t most = weights_tile_rows<T, Apart>(panel.kind == PanelKind::kWide);
+  const std::int64_t rows = Apart ? (r1 - r0) * run : run;  // that are cut into tiles
+  const std::int64_t tiles = (rows + most - 1) / most;
+  std::int64_t off[12];
+  tile.a_off = off;
+  for (std::int64_t r = r0; r < (Apart ? r0 + 1 : r1); ++r) {
+    for (std::int64_t i = 0; i < tiles; ++i) {
+      const std::int64_t at = rows * i / tiles;
+      const int some = static_cast<int>(rows * (i + 1) / tiles - at);
+      if constexpr (Apart) {
+        for (int m = 0; m < some; ++m) off[m] = runs[r + (at + m) / run] + (at + m) % run;
+      } else {
+        tile.a_shift = runs[r] + at;
+      }
+      tile.c = dw + (r * run + at) * tile.ldc;
+      (panel.cols < panel.width ? weights_tile_for<T, Apart, true>(panel.kind, some)
+                                : weights_tile_for<T, Apart, false>(panel.kind, some))(tile);
+    }
+  }
+}
+
+/// Rows of runs [r0, r1) of dw from bands [b0, b1).
+template <class T>
+void weights_of_bands(const WeightsConv<T>& c, std::int64_t b0, std::int64_t b1, std::int64_t r0,
+                      std::int64_t r1, T* dw) {
   alignas(64) T buffer[kBandBytes / static_cast<std::int64_t>(sizeof(T))];
+  alignas(64) T near[kWeightPixels * kPanelWidth<T>];  // a panel of the upstream
   std::int64_t runs[kBandRuns];
   Segment<T> segments[kWeightPixels];
-  std::int64_t c_off[kBandRows];
-  for (int i = 0; i < kBandRows; ++i) c_off[i] = i * c.ldw;
   locate_runs(c.gather, c.plan, runs);
   const Gather<T>& p = c.gather;
+  const std::int64_t run = c.plan.run;
   for (std::int64_t index = b0; index < b1; ++index) {
     const Band<T> band = open_band(p, c.plan, index, buffer);
+    const T* upstream = c.upstream + band.out;
     for (std::int64_t r = 0; r < band.rows; ++r) {
-      segments[r] = {band.input + r * p.axis[1].scale * c.plan.row,
-                     c.upstream + band.out + r * p.out_stride[1], band.cols};
+      segments[r] = {band.input + r * p.axis[1].scale * c.plan.row, upstream + r * p.out_stride[1],
+                     band.cols};
     }
     for (std::int64_t j = 0; j < p.n;) {
       const Panel panel = next_conv_panel<T>(p.n - j);
-      const int most = std::min(kBandRows, tile_rows<T>(panel.kind));
-      Tile<T> tile{};
+      WeightsTile<T> tile{};
       tile.segments = segments;
-      tile.n_segments = static_cast<int>(band.rows);
+      tile.n_segments = band.rows;
       tile.b_shift = j;
       tile.a_step = p.axis[2].scale * c.plan.pixel;
       tile.ldb = p.out_stride[2];
-      tile.c_off = c_off;
-      tile.cols = panel.cols;
+      tile.ldc = c.ldw;
+      tile.last = panel.width == kPanelWidth<T> ? panel.cols - panel.width / 2 : panel.cols;
       tile.add = index > b0;
-      std::int64_t a_off[kBandRows];
-      tile.a_off = a_off;
-      std::int64_t run = m0 / c.plan.run;
-      std::int64_t at = m0 % c.plan.run;
-      for (std::int64_t i = m0; i < m1; i += most) {
-        tile.rows = static_cast<int>(std::min<std::int64_t>(most, m1 - i));
-        for (int r = 0; r < tile.rows; ++r) {
-          a_off[r] = runs[run] + at;
-          if (++at == c.plan.run) {
-            at = 0;
-            ++run;
-          }
+      if (p.n > kPanelWidth<T> && (r1 - r0) * run >= kNearRows) {
+        for (std::int64_t r = 0; r < band.rows; ++r) {
+          T* rows = near + r * band.cols * panel.width;
+          pack_panel(panel, upstream + r * p.out_stride[1] + j, tile.ldb, band.cols, rows);
+          segments[r].b = rows;
         }
-        tile.c = dw + i * c.ldw + j;
-        tile_kernel<T>(panel, tile.rows, true)(tile);
+        tile.b_shift = 0;
+        tile.ldb = panel.width;
+      }
+      if (run < kShortRun) {
+        weights_of_panel<T, true>(panel, runs, run, r0, r1, dw + j, tile);
+      } else {
+        weights_of_panel<T, false>(panel, runs, run, r0, r1, dw + j, tile);
       }
       j += panel.cols;
     }
