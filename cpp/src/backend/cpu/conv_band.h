@@ -13,7 +13,6 @@ inline namespace LAMELLA_ISA_NAMESPACE {
 inline constexpr std::int64_t kBandBytes = 128 << 10;  // of a band's sources
 inline constexpr std::int64_t kBandPixels = 512;       // results of a band
 inline constexpr std::int64_t kBandRuns = 512;         // runs of contiguous taps
-inline constexpr int kBandRows = 8;                    // of a tile: their offsets stay in registers
 
 /// A grid of results, each a sum over taps of products of weights with one source pixel's channels.
 template <class T>
@@ -209,8 +208,8 @@ void locate_runs(const Gather<T>& p, const BandPlan& plan, std::int64_t* offsets
 
 /// Where the results of a whole band lie: their first taps in the band, and in the output.
 struct BandPixels {
-  std::int64_t src[kBandPixels + kBandRows];
-  std::int64_t out[kBandPixels + kBandRows];
+  std::int64_t src[kBandPixels];
+  std::int64_t out[kBandPixels];
 };
 
 template <class T>

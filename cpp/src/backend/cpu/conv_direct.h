@@ -2,6 +2,7 @@
 #pragma once
 
 #include "backend/cpu/conv_band.h"
+#include "backend/cpu/conv_tile.h"
 #include "backend/cpu/parallel.h"
 
 namespace lamella::kernels {
@@ -26,23 +27,26 @@ void direct_tiles(const DirectConv<T>& c, const Panel& panel, std::int64_t j,
                   T* out, std::int64_t i0, std::int64_t i1) {
   Epilogue<T> epilogue = c.epilogue;
   if (epilogue.bias != nullptr) epilogue.bias += j;
-  Tile<T> tile{};
+  GatherTile<T> tile{};
   tile.segments = segments;
-  tile.n_segments = static_cast<int>(c.plan.runs);
+  tile.n_segments = c.plan.runs;
   tile.b_shift = b_shift;
-  tile.a_step = 1;
-  tile.ldb = panel.width;
   tile.cols = panel.cols;
   tile.c = out + j;
   tile.epilogue = &epilogue;
-  const int most = std::min(kBandRows, tile_rows<T>(panel.kind));
-  TileFn<T> kernel = nullptr;
+  const int most = gather_tile_rows<T>(panel.kind);
+  GatherTileFn<T> kernel = nullptr;
   for (std::int64_t i = i0; i < i1; i += most) {
     const int rows = static_cast<int>(std::min<std::int64_t>(most, i1 - i));
-    if (rows != tile.rows) kernel = tile_kernel<T>(panel, rows, false);
+    if (rows != tile.rows) kernel = gather_tile_for<T>(panel.kind, rows);
     tile.rows = rows;
     tile.a_off = pixels.src + i;
     tile.c_off = pixels.out + i;
+    for (int r = 0; r < rows; ++r) {
+      const T* at = tile.c + tile.c_off[r];
+      __builtin_prefetch(at, 1);
+      if (panel.width * sizeof(T) > 64) __builtin_prefetch(at + panel.width / 2, 1);
+    }
     kernel(tile);
   }
 }
@@ -63,7 +67,7 @@ void direct_bands(const DirectConv<T>& c, std::int64_t b0, std::int64_t b1, std:
   for (std::int64_t index = b0; index < b1; ++index) {
     const Band<T> band = open_band(c.gather, c.plan, index, buffer);
     const std::int64_t count = band.rows * band.cols;
-    const std::int64_t step = near ? 3 * kBandRows : count;
+    const std::int64_t step = near ? 3 * kTileRows : count;
     for (std::int64_t i = 0; i < count; i += step) {
       int width = 0;
       for (std::int64_t j = j0; j < j1;) {

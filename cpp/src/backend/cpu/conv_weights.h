@@ -4,6 +4,7 @@
 #pragma once
 
 #include "backend/cpu/conv_band.h"
+#include "backend/cpu/conv_tile.h"
 #include "backend/cpu/gemm.h"
 #include "backend/cpu/parallel.h"
 #include "backend/cpu/simd.h"
@@ -55,103 +56,6 @@ struct WeightsConv {
   const T* upstream;  // laid out as the gather's results
   std::int64_t ldw;   // from row to row of dw
 };
-
-// A tile of dw: MR rows by NV vectors of columns, the sum over segments of pixels. Rows are
-// neighbouring channels or, Apart, lie at offsets of their own.
-template <class T>
-struct WeightsTile {
-  const Segment<T>* segments;
-  std::int64_t n_segments;
-  std::int64_t a_shift, b_shift;  // added to every segment's a and b
-  std::int64_t a_step, ldb;       // from pixel to pixel
-  const std::int64_t* a_off;      // per row, where apart
-  T* c;
-  std::int64_t ldc;
-  std::int64_t last;  // columns of the last vector
-  bool add;
-};
-
-template <class P, int NV, int MR, bool Masked, bool Apart>
-void weights_tile(const WeightsTile<LaneOf<P>>& t) {
-  using T = LaneOf<P>;
-  namespace ei = Eigen::internal;
-  constexpr int kW = kLanes<P>;
-  P acc[MR][NV];
-#pragma GCC unroll 16
-  for (int i = 0; i < MR; ++i) {
-#pragma GCC unroll 2
-    for (int j = 0; j < NV; ++j) acc[i][j] = ei::pset1<P>(T(0));
-  }
-  const auto load = [&t](const T* p, int j) {
-    return Masked && j == NV - 1 ? load_first<P>(p + j * kW, t.last) : ei::ploadu<P>(p + j * kW);
-  };
-  std::int64_t off[MR];
-#pragma GCC unroll 16
-  for (int i = 0; i < MR; ++i) off[i] = Apart ? t.a_off[i] : i;
-  for (std::int64_t s = 0; s < t.n_segments; ++s) {
-    const T* a = t.segments[s].a + t.a_shift;
-    const T* b = t.segments[s].b + t.b_shift;
-    for (std::int64_t k = t.segments[s].k; k > 0; --k) {
-      P bv[NV];
-#pragma GCC unroll 2
-      for (int j = 0; j < NV; ++j) bv[j] = load(b, j);
-#pragma GCC unroll 16
-      for (int i = 0; i < MR; ++i) {
-        const P av = ei::pset1<P>(a[off[i]]);
-#pragma GCC unroll 2
-        for (int j = 0; j < NV; ++j) acc[i][j] = ei::pmadd(av, bv[j], acc[i][j]);
-      }
-      a += t.a_step;
-      b += t.ldb;
-    }
-  }
-#pragma GCC unroll 16
-  for (int i = 0; i < MR; ++i) {
-    T* c = t.c + i * t.ldc;
-#pragma GCC unroll 2
-    for (int j = 0; j < NV; ++j) {
-      if (t.add) acc[i][j] = ei::padd(load(c, j), acc[i][j]);
-      if (Masked && j == NV - 1) {
-        store_first<P>(c + j * kW, acc[i][j], t.last);
-      } else {
-        ei::pstoreu(c + j * kW, acc[i][j]);
-      }
-    }
-  }
-}
-
-template <class T>
-using WeightsTileFn = void (*)(const WeightsTile<T>&);
-
-template <class P, int NV, bool Masked, bool Apart, int... kRows>
-WeightsTileFn<LaneOf<P>> weights_tile_of(int rows, std::integer_sequence<int, kRows...>) {
-  static constexpr WeightsTileFn<LaneOf<P>> kTiles[] = {
-      weights_tile<P, NV, kRows + 1, Masked, Apart>...};
-  return kTiles[rows - 1];
-}
-
-/// Rows of the largest tile: as many as the vector registers hold and, apart, the others.
-template <class T, bool Apart>
-constexpr int weights_tile_rows(bool wide) {
-  return wide && sizeof(FullPacket<T>) < 64 ? 6 : Apart ? 9 : 12;
-}
-
-/// For 1 .. weights_tile_rows rows.
-template <class T, bool Apart, bool Masked>
-WeightsTileFn<T> weights_tile_for(PanelKind kind, int rows) {
-  constexpr auto kNarrow = std::make_integer_sequence<int, weights_tile_rows<T, Apart>(false)>{};
-  constexpr auto kWide = std::make_integer_sequence<int, weights_tile_rows<T, Apart>(true)>{};
-  switch (kind) {
-    case PanelKind::kQuarter:
-      return weights_tile_of<QuarterPacket<T>, 1, Masked, Apart>(rows, kNarrow);
-    case PanelKind::kHalf:
-      return weights_tile_of<HalfPacket<T>, 1, Masked, Apart>(rows, kNarrow);
-    case PanelKind::kSingle:
-      return weights_tile_of<FullPacket<T>, 1, Masked, Apart>(rows, kNarrow);
-    default:
-      return weights_tile_of<FullPacket<T>, 2, Masked, Apart>(rows, kWide);
-  }
-}
 
 /// Rows of runs [r0, r1) of one panel: tiles within a run or, of short runs, across them.
 template <class T, bool Apart>
