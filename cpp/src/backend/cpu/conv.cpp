@@ -1,18 +1,16 @@
 // Convolution, its gradient for the input (also the forward pass of a transposed convolution) and
 // for the weights: which of the implementations serves which sizes.
-#include "backend/cpu/conv_depthwise.h"
 #include "backend/cpu/conv_direct.h"
 #include "backend/cpu/conv_dots.h"
 #include "backend/cpu/conv_geometry.h"
 #include "backend/cpu/conv_implicit.h"
+#include "backend/cpu/conv_lanes.h"
 #include "backend/cpu/conv_pack.h"
 #include "backend/cpu/conv_weights.h"
 
 namespace lamella::kernels {
 inline namespace LAMELLA_ISA_NAMESPACE {
 namespace {
-
-bool is_depthwise(const ConvGeometry& g) { return g.groups == g.c && g.o == g.c && g.c > 1; }
 
 template <class T>
 std::int64_t line_elements(std::int64_t n) {  // rounded up to whole cache lines
@@ -25,7 +23,7 @@ std::int64_t line_elements(std::int64_t n) {  // rounded up to whole cache lines
 // Panels or dots, behind a pixel of zeros.
 template <class T>
 std::size_t gather_workspace(const ConvGeometry& g, std::int64_t k, std::int64_t n) {
-  if (is_depthwise(g)) return 0;
+  if (prefers_lanes<T>(g)) return static_cast<std::size_t>(product3(g.k) * k * g.c) * sizeof(T);
   return static_cast<std::size_t>(line_elements<T>(k) +
                                   packed_weights_size<T>(product3(g.k) * k, n)) *
          sizeof(T);
@@ -78,25 +76,10 @@ void forward(const ConvArgs& args, const Exec& exec) {
   const T* x = static_cast<const T*>(args.x);
   const T* w = static_cast<const T*>(args.w);
   T* y = static_cast<T*>(args.y);
-  const ConvGeometry g = is_depthwise(args.g) ? args.g : merge_pixels(args.g);
+  const ConvGeometry g = merge_pixels(args.g);
   const Epilogue<T> epilogue{static_cast<const T*>(args.bias), 1, args.act, args.act_alpha};
-  if (is_depthwise(g)) {
-    DepthwiseConv<T> p{};
-    p.batch = g.n;
-    p.c = g.c;
-    p.src = x;
-    p.w = w;
-    p.out = y;
-    p.epilogue = epilogue;
-    std::int64_t stride = g.c;
-    for (int d = 2; d >= 0; --d) {
-      p.axis[d] = forward_axis(g, d);
-      p.k[d] = g.k[d];
-      p.out_stride[d] = stride;
-      stride *= g.out[d];
-    }
-    p.out_batch = stride;
-    run_depthwise(p, exec);
+  if (prefers_lanes<T>(g)) {
+    run_lanes(LanesConv<T>{forward_gather(g, x), w, g.k[1], g.k[2], y, epilogue}, exec);
     return;
   }
   const std::int64_t cg = g.c / g.groups;
@@ -112,42 +95,30 @@ void forward(const ConvArgs& args, const Exec& exec) {
 
 template <class T>
 void backward_data(const ConvBackwardDataArgs& args, const Exec& exec) {
-  const ConvGeometry g = is_depthwise(args.g) ? args.g : merge_pixels(args.g);
+  const ConvGeometry g = merge_pixels(args.g);
   const T* dy = static_cast<const T*>(args.dy);
   const T* w = static_cast<const T*>(args.w);
   T* dx = static_cast<T*>(args.dx);
+  T* workspace = static_cast<T*>(args.workspace);
+  const Epilogue<T> epilogue{static_cast<const T*>(args.bias), 1, args.act, args.act_alpha};
   const std::int64_t cg = g.c / g.groups;
   const std::int64_t og = g.o / g.groups;
+  const bool lanes = prefers_lanes<T>(g);
+  if (lanes && cg > 1) turn_groups(g, w, workspace);
   for (std::int64_t phase = 0; phase < product3(g.stride); ++phase) {
-    for (std::int64_t group = 0; group < (is_depthwise(g) ? 1 : g.groups); ++group) {
-      Epilogue<T> epilogue{static_cast<const T*>(args.bias), 1, args.act, args.act_alpha};
-      if (epilogue.bias != nullptr) epilogue.bias += group * cg;
+    for (std::int64_t group = 0; group < (lanes ? 1 : g.groups); ++group) {
       std::int64_t offset = 0;
-      Gather<T> p = backward_gather(g, phase, dy + group * og, offset);
+      const Gather<T> p = backward_gather(g, phase, dy + group * og, offset);
       if (p.pixels() == 0) continue;
       T* out = dx + offset + group * cg;
-      if (!is_depthwise(g)) {
-        run_gather(p, WeightView<T>{w + group * og, p.axis, g.k[1], g.k[2], cg, g.o, true},
-                   epilogue, static_cast<T*>(args.workspace), out, exec);
+      if (lanes) {
+        run_lanes(LanesConv<T>{p, cg > 1 ? workspace : w, g.k[1], g.k[2], out, epilogue}, exec);
         continue;
       }
-      p.n = g.c;
-      if (p.taps() == 0) {
-        fill_without_taps(p, epilogue, out);
-        continue;
-      }
-      DepthwiseConv<T> q{};
-      q.batch = g.n;
-      q.c = g.c;
-      q.src = dy;
-      q.w = w;
-      q.out = out;
-      q.out_batch = p.out_batch;
-      q.epilogue = epilogue;
-      std::copy_n(p.axis, 3, q.axis);
-      std::copy_n(p.out_stride, 3, q.out_stride);
-      std::copy_n(g.k, 3, q.k);
-      run_depthwise(q, exec);
+      Epilogue<T> e = epilogue;
+      if (e.bias != nullptr) e.bias += group * cg;
+      run_gather(p, WeightView<T>{w + group * og, p.axis, g.k[1], g.k[2], cg, g.o, true}, e,
+                 workspace, out, exec);
     }
   }
 }
@@ -191,9 +162,9 @@ std::size_t backward_weights_workspace(const ConvGeometry& g) {
   if (g.n * product3(g.out) == 0) return 0;
   const std::int64_t elements = product3(g.k) * (g.c / g.groups) * g.o;
   const WeightsPlan plan = plan_band_weights<T>(g);
-  const std::int64_t parts = is_depthwise(g)   ? depthwise_weight_parts(g)
-                             : plan.bands.fits ? plan.parts
-                                               : plan_weights(plan.g).parts;
+  const std::int64_t parts = prefers_lanes<T>(g) ? lanes_weight_parts(g)
+                             : plan.bands.fits   ? plan.parts
+                                                 : plan_weights(plan.g).parts;
   return parts > 1 || plan.swapped ? static_cast<std::size_t>(parts * elements) * sizeof(T) : 0;
 }
 
@@ -246,8 +217,8 @@ void backward_weights(const ConvBackwardWeightsArgs& args, const Exec& exec) {
     std::fill(dw, dw + product3(g.k) * (g.c / g.groups) * g.o, T(0));
     return;
   }
-  if (is_depthwise(g)) {
-    run_depthwise_weights(g, x, dy, dw, workspace, exec);
+  if (prefers_lanes<T>(g)) {
+    run_lanes_weights(g, x, dy, dw, workspace, exec);
     return;
   }
   const WeightsPlan plan = plan_band_weights<T>(g);
