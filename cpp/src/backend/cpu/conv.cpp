@@ -56,12 +56,13 @@ void run_gather(const Gather<T>& p, const WeightView<T>& view, const Epilogue<T>
     return;
   }
   T* packed = workspace + line_elements<T>(p.k);
-  const BandPlan plan = plan_bands(p, kBandPixels);
+  BandPlan plan = plan_bands(p, kBandPixels, false);
   if (plan.fits && prefers_dots(p, plan)) {
     pack_dots(p, plan, view, packed);
     run_dots(DotsConv<T>{p, plan, packed, out, epilogue}, exec);
     return;
   }
+  plan = plan_bands(p, kBandPixels, true);
   pack_panels(p, view, packed, exec);
   if (plan.fits) {
     run_direct(DirectConv<T>{p, plan, packed, out, epilogue}, exec);
@@ -146,7 +147,8 @@ WeightsPlan plan_band_weights(const ConvGeometry& geometry) {
   const ConvGeometry& g = p.g;
   p.swapped = g.groups == 1 && g.o < g.c && g.o < kLanes<HalfPacket<T>> && product3(g.stride) == 1;
   const Gather<T> gather = weights_gather<T>(g, p.swapped, nullptr);
-  p.bands = plan_bands(gather, kWeightPixels, gather.n >= kPanelWidth<T>);
+  p.bands = plan_bands(gather, kWeightPixels, true, gather.n >= kPanelWidth<T>);
+  if (p.bands.skip) part_runs(gather, p.bands);
   if (!p.bands.fits) return p;
   const std::int64_t elements = product3(g.k) * (g.c / g.groups) * g.o;
   const std::int64_t cost = p.bands.rows * p.bands.cols * elements;

@@ -1,7 +1,8 @@
-// Bands: a piece of a gather's results together with the sources that its taps read. Sources that
-// reach into the padding are copied with their zeros onto the stack, others are read in place.
-// Either way every tap of every result exists afterwards, and neighbouring taps of a row are one
-// contiguous run of elements where sources lie side by side.
+// Bands: a piece of a gather's results together with the sources that its taps read. Of few
+// channels, sources that reach into the padding are copied with their zeros onto the stack, so that
+// every tap of every result exists. Of many, taps that do not exist are left out, and results that
+// have the same taps form blocks. Neighbouring taps of a row are one contiguous run of elements
+// where sources lie side by side.
 #pragma once
 
 #include "backend/cpu/conv_geometry.h"
@@ -12,7 +13,9 @@ inline namespace LAMELLA_ISA_NAMESPACE {
 
 inline constexpr std::int64_t kBandBytes = 128 << 10;  // of a band's sources
 inline constexpr std::int64_t kBandPixels = 512;       // results of a band
-inline constexpr std::int64_t kBandRuns = 512;         // runs of contiguous taps
+inline constexpr std::int64_t kSkipChannels = 16;  // from which taps in the padding are left out
+inline constexpr std::int64_t kBandSpans = 64;     // spans of an axis of a band
+inline constexpr std::int64_t kBandRuns = 512;     // runs of contiguous taps
 
 /// A grid of results, each a sum over taps of products of weights with one source pixel's channels.
 template <class T>
@@ -74,7 +77,8 @@ Gather<T> backward_gather(const ConvGeometry& g, std::int64_t phase, const T* sr
 
 struct BandPlan {
   bool fits;                       // false: these sizes are not for bands
-  bool in_place;                   // every tap of every result exists
+  bool in_place;                   // sources are not copied
+  bool skip;                       // some taps do not exist
   std::int64_t rows, cols;         // results of a band
   std::int64_t bands1, bands2;     // bands of a plane of results
   std::int64_t pixel, row, plane;  // from source to source as the tiles see them
@@ -82,9 +86,10 @@ struct BandPlan {
   std::int64_t across;             // runs along the last axis
 };
 
-/// apart: copied sources lie so that walks from pixel to pixel meet different sets of the cache.
+/// skips: the caller can leave taps out. apart: copied sources lie so that walks from pixel to
+/// pixel meet different sets of the cache.
 template <class T>
-BandPlan plan_bands(const Gather<T>& p, std::int64_t most_pixels, bool apart = false) {
+BandPlan plan_bands(const Gather<T>& p, std::int64_t most_pixels, bool skips, bool apart = false) {
   const Axis* a = p.axis;
   BandPlan b{};
   if (p.pixels() * p.taps() * p.k == 0) return b;
@@ -93,10 +98,14 @@ BandPlan plan_bands(const Gather<T>& p, std::int64_t most_pixels, bool apart = f
   };
   constexpr auto kItem = static_cast<std::int64_t>(sizeof(T));
   apart = apart && p.k * kItem % 256 == 0;
-  b.in_place = !apart;
+  bool whole = true;  // all taps exist
+  bool few = true;    // taps of an axis
   for (int d = 0; d < 3; ++d) {
-    b.in_place = b.in_place && a[d].base >= 0 && a[d].base + span(d, a[d].grid) <= a[d].src;
+    whole = whole && a[d].base >= 0 && a[d].base + span(d, a[d].grid) <= a[d].src;
+    few = few && 2 * a[d].taps < kBandSpans;
   }
+  b.skip = skips && !whole && few && p.k >= kSkipChannels;
+  b.in_place = !apart && (whole || b.skip);
   b.pixel = b.in_place ? p.src_pixel : p.k + (apart ? 64 / kItem : 0);
   const bool joined = a[2].taps == 1 || (a[2].step == 1 && b.pixel == p.k);
   b.across = joined ? 1 : a[2].taps;
@@ -131,9 +140,10 @@ std::int64_t count_bands(const Gather<T>& p, const BandPlan& b) {
 /// Results [q1, q1 + rows) x [q2, q2 + cols) of a plane, and their sources.
 template <class T>
 struct Band {
-  std::int64_t rows, cols;
+  std::int64_t q0, q1, q2, rows, cols;
   std::int64_t out;  // offset of the first result
-  const T* input;    // the first tap's source of the first result
+  const T* base;     // the image or the copy
+  std::int64_t at;   // of the first tap's source of the first result, from base
 };
 
 template <class T>
@@ -173,24 +183,60 @@ Band<T> open_band(const Gather<T>& p, const BandPlan& plan, std::int64_t index, 
   const Axis* a = p.axis;
   const std::int64_t b2 = index % plan.bands2;
   const Line at = line_at(index / plan.bands2, a[0].grid, plan.bands1);
-  const std::int64_t q1 = at.q1 * plan.rows;
-  const std::int64_t q2 = b2 * plan.cols;
   Band<T> band{};
-  band.rows = std::min(plan.rows, a[1].grid - q1);
-  band.cols = std::min(plan.cols, a[2].grid - q2);
-  band.out =
-      at.n * p.out_batch + at.q0 * p.out_stride[0] + q1 * p.out_stride[1] + q2 * p.out_stride[2];
+  band.q0 = at.q0;
+  band.q1 = at.q1 * plan.rows;
+  band.q2 = b2 * plan.cols;
+  band.rows = std::min(plan.rows, a[1].grid - band.q1);
+  band.cols = std::min(plan.cols, a[2].grid - band.q2);
+  band.out = at.n * p.out_batch + at.q0 * p.out_stride[0] + band.q1 * p.out_stride[1] +
+             band.q2 * p.out_stride[2];
   const std::int64_t s0 = at.q0 * a[0].scale + a[0].base;
-  const std::int64_t s1 = q1 * a[1].scale + a[1].base;
-  const std::int64_t s2 = q2 * a[2].scale + a[2].base;
+  const std::int64_t s1 = band.q1 * a[1].scale + a[1].base;
+  const std::int64_t s2 = band.q2 * a[2].scale + a[2].base;
   const T* image = p.src + at.n * a[0].src * a[1].src * a[2].src * p.src_pixel;
   if (plan.in_place) {
-    band.input = image + ((s0 * a[1].src + s1) * a[2].src + s2) * p.src_pixel;
+    band.base = image;
+    band.at = ((s0 * a[1].src + s1) * a[2].src + s2) * p.src_pixel;
   } else {
     copy_band(p, plan, band, image, s0, s1, s2, buffer);
-    band.input = buffer;
+    band.base = buffer;
   }
   return band;
+}
+
+/// Neighbouring results of one axis with the same taps: results [at, at + count) of the band, taps
+/// [from, to).
+struct Span {
+  std::int64_t at, count, from, to;
+};
+
+/// The spans of results [q, q + count); unless `skip` all have all taps. Returns how many.
+inline int find_spans(const Axis& a, bool skip, std::int64_t q, std::int64_t count, Span* spans) {
+  spans[0] = {0, count, 0, a.taps};
+  if (!skip) return 1;
+  int n = 0;
+  for (std::int64_t i = 0; i < count; ++i) {
+    const std::int64_t s = (q + i) * a.scale + a.base;
+    Span one{i, 1, 0, a.taps};
+    while (one.from < one.to && s + one.from * a.step < 0) ++one.from;
+    while (one.to > one.from && s + (one.to - 1) * a.step >= a.src) --one.to;
+    if (n > 0 && spans[n - 1].from == one.from && spans[n - 1].to == one.to) {
+      ++spans[n - 1].count;
+    } else {
+      spans[n++] = one;
+    }
+  }
+  return n;
+}
+
+/// Makes every tap a run of its own.
+template <class T>
+void part_runs(const Gather<T>& p, BandPlan& plan) {
+  plan.across = p.axis[2].taps;
+  plan.run = p.k;
+  plan.runs = p.taps();
+  plan.fits = plan.fits && plan.runs <= kBandRuns;
 }
 
 /// Where runs lie in a band: offsets[i] of the i-th run's first element.
@@ -206,17 +252,22 @@ void locate_runs(const Gather<T>& p, const BandPlan& plan, std::int64_t* offsets
   }
 }
 
-/// Where the results of a whole band lie: their first taps in the band, and in the output.
+/// Where neighbouring results lie, from the first one on: in the band, and in the output.
 struct BandPixels {
+  std::int64_t rows, cols;
   std::int64_t src[kBandPixels];
   std::int64_t out[kBandPixels];
 };
 
 template <class T>
-void locate_pixels(const Gather<T>& p, const BandPlan& plan, BandPixels& pixels) {
+void locate_pixels(const Gather<T>& p, const BandPlan& plan, std::int64_t rows, std::int64_t cols,
+                   BandPixels& pixels) {
+  if (pixels.rows == rows && pixels.cols == cols) return;
+  pixels.rows = rows;
+  pixels.cols = cols;
   std::int64_t i = 0;
-  for (std::int64_t r = 0; r < plan.rows; ++r) {
-    for (std::int64_t w = 0; w < plan.cols; ++w, ++i) {
+  for (std::int64_t r = 0; r < rows; ++r) {
+    for (std::int64_t w = 0; w < cols; ++w, ++i) {
       pixels.src[i] = r * p.axis[1].scale * plan.row + w * p.axis[2].scale * plan.pixel;
       pixels.out[i] = r * p.out_stride[1] + w * p.out_stride[2];
     }

@@ -114,18 +114,18 @@ template <class T, int N>
 void dot_bands(const DotsConv<T>& c, std::int64_t b0, std::int64_t b1) {
   constexpr int kR = dot_rows<T>(N);
   alignas(64) T buffer[kBandBytes / static_cast<std::int64_t>(sizeof(T))];
-  BandPixels pixels;
+  BandPixels pixels{};
   std::int64_t runs[kBandRuns];
   locate_runs(c.gather, c.plan, runs);
-  locate_pixels(c.gather, c.plan, pixels);
   for (std::int64_t index = b0; index < b1; ++index) {
     const Band<T> band = open_band(c.gather, c.plan, index, buffer);
     const std::int64_t count = band.rows * band.cols;
+    locate_pixels(c.gather, c.plan, band.rows, band.cols, pixels);
     for (std::int64_t i = 0; i < count; i += kR) {
       const int rows = static_cast<int>(std::min<std::int64_t>(kR, count - i));
       alignas(64) T sums[kR * N];
-      dot_tile<T, N, kR>(band.input, runs, c.plan.runs, c.plan.run, pixels.src + i, rows, c.packed,
-                         sums);
+      dot_tile<T, N, kR>(band.base + band.at, runs, c.plan.runs, c.plan.run, pixels.src + i, rows,
+                         c.packed, sums);
       if (c.epilogue.bias != nullptr) {
         for (int r = 0; r < rows; ++r) {
           for (int o = 0; o < N; ++o) sums[r * N + o] += c.epilogue.bias[o];

@@ -63,43 +63,47 @@ struct Channels {
   }
 };
 
-struct LineTaps {  // of the first two axes that exist for a line
-  std::int64_t from[2], to[2];
+/// The rows of sources that a line of results reads, and their taps' weights.
+template <class T>
+struct LineRows {
+  std::int64_t count;
+  const T* src[kBandRuns];  // column 0
+  const T* w[kBandRuns];    // tap 0 of the last axis
 };
 
-/// One vector of channels of R neighbouring results from column q on. Taps of the last axis: K at a
-/// time share loads where K > 0, with results Scale apart; K == 0 takes any. Careful: some columns
-/// may not exist, or not all lanes.
+/// All full vectors of channels, or Careful the rest, of R neighbouring results from column q on.
+/// Taps of the last axis: K at a time share loads where K > 0, with results Scale apart; K == 0
+/// takes any. Careful: some columns may not exist, or not all lanes. Returns the channels done.
 template <class T, int R, int K, int Scale, bool Sub, bool Careful>
-void lanes_tile(const LanesConv<T>& p, const Line& line, const LineTaps& taps, std::int64_t q,
-                std::int64_t channel, T* out) {
+std::int64_t lanes_tile(const LanesConv<T>& p, const LineRows<T>& rows, std::int64_t q,
+                        std::int64_t channel, T* out) {
+  constexpr int kW = Vec<T>::kWidth;
   const Gather<T>& g = p.gather;
-  const Axis* a = g.axis;
+  const Axis a = g.axis[2];
   const std::int64_t c = g.src_pixel;
-  const Channels<T, Careful> lanes{std::min<std::int64_t>(Vec<T>::kWidth, c - channel)};
   const Spread<T, Sub> spread(g.k);
   const std::int64_t subs = Sub ? g.k : 1;
-  const std::int64_t s2 = q * a[2].scale + a[2].base;
-  Vec<T> acc[R];
-  each<R>([&](auto r) { acc[r] = Vec<T>::zero(); });
-  for (std::int64_t j0 = taps.from[0]; j0 < taps.to[0]; ++j0) {
-    const std::int64_t s0 = line.q0 * a[0].scale + a[0].base + j0 * a[0].step;
-    for (std::int64_t j1 = taps.from[1]; j1 < taps.to[1]; ++j1) {
-      const std::int64_t s1 = line.q1 * a[1].scale + a[1].base + j1 * a[1].step;
-      const T* row = g.src + ((line.n * a[0].src + s0) * a[1].src + s1) * a[2].src * c + channel;
-      const T* w =
-          p.w + ((tap_of(a[0], j0) * p.k1 + tap_of(a[1], j1)) * p.k2 + a[2].first_tap) * subs * c +
-          channel;
+  const std::int64_t s2 = q * a.scale + a.base;
+  const std::int64_t to_tap = a.tap_step * subs * c;
+  const std::int64_t to_out = g.out_stride[2];
+  const bool relu = p.epilogue.act == Activation::kRelu;
+  for (; Careful ? channel < c : channel + kW <= c; channel += kW) {
+    const Channels<T, Careful> lanes{std::min<std::int64_t>(kW, c - channel)};
+    Vec<T> acc[R];
+    each<R>([&](auto r) { acc[r] = Vec<T>::zero(); });
+    for (std::int64_t n = 0; n < rows.count; ++n) {
+      const T* row = rows.src[n] + s2 * c + channel;
+      const T* w = rows.w[n] + channel;
       const auto source = [&](std::int64_t at, std::int64_t s) {
-        if (Careful && (at < 0 || at >= a[2].src)) return Vec<T>::zero();
+        if (Careful && (s2 + at < 0 || s2 + at >= a.src)) return Vec<T>::zero();
         return spread(lanes.load(row + at * c), s);
       };
       for (std::int64_t s = 0; s < subs; ++s, w += c) {
         if constexpr (K > 0) {
           Vec<T> wv[K];
-          each<K>([&](auto j) { wv[j] = lanes.load(w + j * a[2].tap_step * subs * c); });
+          each<K>([&](auto j) { wv[j] = lanes.load(w + j * to_tap); });
           each<(R - 1) * Scale + K>([&](auto at) {
-            const Vec<T> x = source(s2 + at, s);
+            const Vec<T> x = source(at, s);
             each<K>([&](auto j) {
               constexpr int kAt = decltype(at)::value - decltype(j)::value;
               if constexpr (kAt >= 0 && kAt % Scale == 0 && kAt / Scale < R) {
@@ -108,88 +112,90 @@ void lanes_tile(const LanesConv<T>& p, const Line& line, const LineTaps& taps, s
             });
           });
         } else {
-          for (std::int64_t j = 0; j < a[2].taps; ++j) {
-            const Vec<T> wv = lanes.load(w + j * a[2].tap_step * subs * c);
-            const std::int64_t at = s2 + j * a[2].step;
-            each<R>([&](auto r) { acc[r] = fma(source(at + r * a[2].scale, s), wv, acc[r]); });
+          for (std::int64_t j = 0; j < a.taps; ++j) {
+            const Vec<T> wv = lanes.load(w + j * to_tap);
+            each<R>([&](auto r) { acc[r] = fma(source(r * a.scale + j * a.step, s), wv, acc[r]); });
           }
         }
       }
     }
+    if (p.epilogue.bias != nullptr) {
+      const Vec<T> bias = lanes.load(p.epilogue.bias + channel);
+      each<R>([&](auto r) { acc[r] = acc[r] + bias; });
+    }
+    if (relu) {
+      each<R>([&](auto r) { acc[r] = Vec<T>{relu_of(acc[r].v)}; });
+    }
+    each<R>([&](auto r) { lanes.store(acc[r], out + r * to_out + channel); });
   }
-  if (p.epilogue.bias != nullptr) {
-    const Vec<T> bias = lanes.load(p.epilogue.bias + channel);
-    each<R>([&](auto r) { acc[r] = acc[r] + bias; });
-  }
-  if (p.epilogue.act == Activation::kRelu) {
-    each<R>([&](auto r) { acc[r] = Vec<T>{relu_of(acc[r].v)}; });
-  }
-  each<R>([&](auto r) { lanes.store(acc[r], out + r * g.out_stride[2] + channel); });
+  return channel;
 }
 
 /// All channels of R results from column q on.
 template <class T, int R, int K, int Scale, bool Sub>
-void lanes_columns(const LanesConv<T>& p, const Line& line, const LineTaps& taps, bool inside,
-                   std::int64_t q, T* out) {
-  constexpr int kW = Vec<T>::kWidth;
-  const std::int64_t c = p.gather.src_pixel;
-  std::int64_t at = 0;
-  if (inside) {
-    for (; at + kW <= c; at += kW) {
-      lanes_tile<T, R, K, Scale, Sub, false>(p, line, taps, q, at, out);
-    }
-  }
-  for (; at < c; at += kW) lanes_tile<T, R, K, Scale, Sub, true>(p, line, taps, q, at, out);
+void lanes_columns(const LanesConv<T>& p, const LineRows<T>& rows, bool inside, std::int64_t q,
+                   T* out) {
+  std::int64_t done = 0;
+  if (inside) done = lanes_tile<T, R, K, Scale, Sub, false>(p, rows, q, 0, out);
+  if (done < p.gather.src_pixel) lanes_tile<T, R, K, Scale, Sub, true>(p, rows, q, done, out);
 }
 
 template <class T, int K, int Scale, bool Sub>
-void lanes_line(const LanesConv<T>& p, const Line& line, std::int64_t lo, std::int64_t hi, T* out) {
-  const Axis* a = p.gather.axis;
-  LineTaps taps{};
-  const std::int64_t q[2] = {line.q0, line.q1};
-  for (int d = 0; d < 2; ++d) {
-    const auto exists = [&](std::int64_t j) {
-      const std::int64_t s = q[d] * a[d].scale + a[d].base + j * a[d].step;
-      return s >= 0 && s < a[d].src;
-    };
-    taps.to[d] = a[d].taps;
-    while (taps.from[d] < taps.to[d] && !exists(taps.from[d])) ++taps.from[d];
-    while (taps.to[d] > taps.from[d] && !exists(taps.to[d] - 1)) --taps.to[d];
-  }
-  const bool sevens = a[2].grid % 7 == 0;
-  for (std::int64_t at = 0; at < a[2].grid;) {
-    const std::int64_t left = a[2].grid - at;
-    const int r = sevens || left == 7 ? 7 : left >= 8 ? 8 : left >= 4 ? 4 : left >= 2 ? 2 : 1;
+void lanes_line(const LanesConv<T>& p, const LineRows<T>& rows, std::int64_t lo, std::int64_t hi,
+                T* out) {
+  const Axis& a = p.gather.axis[2];
+  const bool sevens = a.grid % 7 == 0;
+  for (std::int64_t at = 0; at < a.grid;) {
+    const std::int64_t left = a.grid - at;
+    const int r = sevens || left == 7 ? 7 : left >= 8 ? 8 : left >= 3 ? 3 : 1;
     const bool inside = at >= lo && at + r <= hi;
     T* to = out + at * p.gather.out_stride[2];
     switch (r) {
       case 8:
-        lanes_columns<T, 8, K, Scale, Sub>(p, line, taps, inside, at, to);
+        lanes_columns<T, 8, K, Scale, Sub>(p, rows, inside, at, to);
         break;
       case 7:
-        lanes_columns<T, 7, K, Scale, Sub>(p, line, taps, inside, at, to);
+        lanes_columns<T, 7, K, Scale, Sub>(p, rows, inside, at, to);
         break;
-      case 4:
-        lanes_columns<T, 4, K, Scale, Sub>(p, line, taps, inside, at, to);
-        break;
-      case 2:
-        lanes_columns<T, 2, K, Scale, Sub>(p, line, taps, inside, at, to);
+      case 3:
+        lanes_columns<T, 3, K, Scale, Sub>(p, rows, inside, at, to);
         break;
       default:
-        lanes_columns<T, 1, K, Scale, Sub>(p, line, taps, inside, at, to);
+        lanes_columns<T, 1, K, Scale, Sub>(p, rows, inside, at, to);
     }
     at += r;
   }
 }
 
 template <class T>
-using LanesLineFn = void (*)(const LanesConv<T>&, const Line&, std::int64_t, std::int64_t, T*);
+void find_rows(const LanesConv<T>& p, const Line& line, LineRows<T>& rows) {
+  const Gather<T>& g = p.gather;
+  const Axis* a = g.axis;
+  rows.count = 0;
+  for (std::int64_t j0 = 0; j0 < a[0].taps; ++j0) {
+    const std::int64_t s0 = line.q0 * a[0].scale + a[0].base + j0 * a[0].step;
+    if (s0 < 0 || s0 >= a[0].src) continue;
+    for (std::int64_t j1 = 0; j1 < a[1].taps; ++j1) {
+      const std::int64_t s1 = line.q1 * a[1].scale + a[1].base + j1 * a[1].step;
+      if (s1 < 0 || s1 >= a[1].src) continue;
+      rows.src[rows.count] =
+          g.src + ((line.n * a[0].src + s0) * a[1].src + s1) * a[2].src * g.src_pixel;
+      rows.w[rows.count++] =
+          p.w + ((tap_of(a[0], j0) * p.k1 + tap_of(a[1], j1)) * p.k2 + a[2].first_tap) * g.k *
+                    g.src_pixel;
+    }
+  }
+}
+
+template <class T>
+using LanesLineFn = void (*)(const LanesConv<T>&, const LineRows<T>&, std::int64_t, std::int64_t,
+                             T*);
 
 template <class T, bool Sub>
 LanesLineFn<T> lanes_line_for(const Axis& a) {
   if (a.step == 1 && a.taps == 3 && a.scale == 1) return lanes_line<T, 3, 1, Sub>;
   if (a.step == 1 && a.taps == 3 && a.scale == 2) return lanes_line<T, 3, 2, Sub>;
-  if (a.step == 1 && a.taps == 5 && a.scale == 1) return lanes_line<T, 5, 1, Sub>;
+  if (!Sub && a.step == 1 && a.taps == 5 && a.scale == 1) return lanes_line<T, 5, 1, false>;
   return lanes_line<T, 0, 1, Sub>;
 }
 
@@ -330,11 +336,13 @@ void run_lanes(const LanesConv<T>& p, const Exec& exec) {
   parallel_for(
       exec, g.batch * a[0].grid * a[1].grid, grain_for(cost / 4),
       [&](std::int64_t l0, std::int64_t l1) {
+        LineRows<T> rows;
         for (std::int64_t l = l0; l < l1; ++l) {
           const Line line = line_at(l, a[0].grid, a[1].grid);
+          find_rows(p, line, rows);
           T* out =
               p.out + line.n * g.out_batch + line.q0 * g.out_stride[0] + line.q1 * g.out_stride[1];
-          run_line(p, line, lo, hi, out);
+          run_line(p, rows, lo, hi, out);
           if (p.epilogue.act != Activation::kNone && !relu) {
             for (std::int64_t q = 0; q < a[2].grid; ++q) {
               activate(p.epilogue.act, p.epilogue.alpha, out + q * g.out_stride[2], g.src_pixel);

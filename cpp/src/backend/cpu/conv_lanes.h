@@ -9,11 +9,14 @@
 namespace lamella::kernels {
 inline namespace LAMELLA_ISA_NAMESPACE {
 
-/// Groups with as many results as sources, a power of two of them, at most half a vector.
+/// Groups with as many results as sources, a power of two of them, too few for a panel of their
+/// own: half an AVX-512 vector is a panel that wastes nothing.
 template <class T>
 bool prefers_lanes(const ConvGeometry& g) {
+  constexpr std::int64_t kW = Vec<T>::kWidth;
+  constexpr std::int64_t kMost = sizeof(Vec<T>) == 64 ? kW / 4 : kW / 2;
   const std::int64_t cg = g.groups > 1 && g.c == g.o ? g.c / g.groups : 0;
-  return cg > 0 && 2 * cg <= Vec<T>::kWidth && Vec<T>::kWidth % cg == 0;
+  return cg > 0 && cg <= kMost && kW % cg == 0 && g.k[0] * g.k[1] <= kBandRuns;
 }
 
 /// Forward or one phase of backward-data.

@@ -82,6 +82,43 @@ void weights_of_panel(const Panel& panel, const std::int64_t* runs, std::int64_t
   }
 }
 
+// Results [first, end) of [0, count) from q on for which tap j of an axis exists.
+inline void clip_to_tap(const Axis& a, std::int64_t j, std::int64_t q, std::int64_t count,
+                        std::int64_t& first, std::int64_t& end) {
+  std::int64_t lo = 0;
+  std::int64_t hi = 0;
+  valid_range(a, j, lo, hi);
+  first = std::clamp<std::int64_t>(lo - q, 0, count);
+  end = std::clamp<std::int64_t>(hi - q, first, count);
+}
+
+// The results of a band as segments of lines, of those for which tap r exists where taps are left
+// out. Returns how many.
+template <class T>
+std::int64_t tap_segments(const WeightsConv<T>& c, const Band<T>& band, std::int64_t r,
+                          const T* upstream, std::int64_t line, std::int64_t pixel,
+                          Segment<T>* segments) {
+  const Axis* a = c.gather.axis;
+  std::int64_t lo = 0;
+  std::int64_t hi = band.cols;
+  std::int64_t from = 0;
+  std::int64_t to = band.rows;
+  if (c.plan.skip) {
+    const std::int64_t rest = r / a[2].taps;
+    clip_to_tap(a[2], r % a[2].taps, band.q2, band.cols, lo, hi);
+    clip_to_tap(a[1], rest % a[1].taps, band.q1, band.rows, from, to);
+    const std::int64_t s0 = band.q0 * a[0].scale + a[0].base + rest / a[1].taps * a[0].step;
+    if (lo == hi || s0 < 0 || s0 >= a[0].src) return 0;
+  }
+  std::int64_t n = 0;
+  for (std::int64_t q = from; q < to; ++q) {
+    segments[n++] = {
+        band.base + (band.at + q * a[1].scale * c.plan.row + lo * a[2].scale * c.plan.pixel),
+        upstream + q * line + lo * pixel, hi - lo};
+  }
+  return n;
+}
+
 /// Rows of runs [r0, r1) of dw from bands [b0, b1).
 template <class T>
 void weights_of_bands(const WeightsConv<T>& c, std::int64_t b0, std::int64_t b1, std::int64_t r0,
@@ -93,19 +130,15 @@ void weights_of_bands(const WeightsConv<T>& c, std::int64_t b0, std::int64_t b1,
   locate_runs(c.gather, c.plan, runs);
   const Gather<T>& p = c.gather;
   const std::int64_t run = c.plan.run;
+  const std::int64_t together = c.plan.skip ? 1 : r1 - r0;  // runs with the same results
   for (std::int64_t index = b0; index < b1; ++index) {
     const Band<T> band = open_band(p, c.plan, index, buffer);
-    const T* upstream = c.upstream + band.out;
-    for (std::int64_t r = 0; r < band.rows; ++r) {
-      segments[r] = {band.input + r * p.axis[1].scale * c.plan.row, upstream + r * p.out_stride[1],
-                     band.cols};
-    }
     for (std::int64_t j = 0; j < p.n;) {
       const Panel panel = next_conv_panel<T>(p.n - j);
+      const T* upstream = c.upstream + band.out + j;
+      std::int64_t line = p.out_stride[1];
       WeightsTile<T> tile{};
       tile.segments = segments;
-      tile.n_segments = band.rows;
-      tile.b_shift = j;
       tile.a_step = p.axis[2].scale * c.plan.pixel;
       tile.ldb = p.out_stride[2];
       tile.ldc = c.ldw;
@@ -113,17 +146,18 @@ void weights_of_bands(const WeightsConv<T>& c, std::int64_t b0, std::int64_t b1,
       tile.add = index > b0;
       if (p.n > kPanelWidth<T> && (r1 - r0) * run >= kNearRows) {
         for (std::int64_t r = 0; r < band.rows; ++r) {
-          T* rows = near + r * band.cols * panel.width;
-          pack_panel(panel, upstream + r * p.out_stride[1] + j, tile.ldb, band.cols, rows);
-          segments[r].b = rows;
+          pack_panel(panel, upstream + r * line, tile.ldb, band.cols,
+                     near + r * band.cols * panel.width);
         }
-        tile.b_shift = 0;
+        upstream = near;
+        line = band.cols * panel.width;
         tile.ldb = panel.width;
       }
-      if (run < kShortRun) {
-        weights_of_panel<T, true>(panel, runs, run, r0, r1, dw + j, tile);
-      } else {
-        weights_of_panel<T, false>(panel, runs, run, r0, r1, dw + j, tile);
+      for (std::int64_t r = r0; r < r1; r += together) {
+        tile.n_segments = tap_segments(c, band, r, upstream, line, tile.ldb, segments);
+        (run < kShortRun ? weights_of_panel<T, true> : weights_of_panel<T, false>)(panel, runs, run,
+                                                                                   r, r + together,
+                                                                                   dw + j, tile);
       }
       j += panel.cols;
     }
