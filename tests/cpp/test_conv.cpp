@@ -320,6 +320,68 @@ TEST(Conv, SizesThatTakeSeveralChunks) {
   check_all_passes<float>(image(1, 9, 3, 5, 11, 1, 5), r);  // kernel larger than the image
 }
 
+ConvGeometry dilated(ConvGeometry g, i64 dilation) {
+  for (int d = 1; d < 3; ++d) {
+    g.dilation[d] = dilation;
+    g.out[d] = (g.in[d] + 2 * g.pad[d] - (g.k[d] - 1) * dilation - 1) / g.stride[d] + 1;
+  }
+  return g;
+}
+
+template <class T>
+class ConvOf : public testing::Test {};
+using Floats = testing::Types<float, double>;
+TYPED_TEST_SUITE(ConvOf, Floats);
+
+TYPED_TEST(ConvOf, FewChannels) {
+  Random r(9);
+  for (const i64 few : {1, 2, 3, 4, 5}) {
+    check_all_passes<TypeParam>(image(2, few, 24, 13, 3, 1, 1), r);
+    check_all_passes<TypeParam>(image(2, 24, few, 13, 3, 1, 1), r);
+    check_all_passes<TypeParam>(image(2, 16, few, 14, 3, 2, 1), r);
+    check_all_passes<TypeParam>(image(2, 6, few, 11, 5, 1, 0), r);
+    if (this->HasFailure()) return;
+  }
+}
+
+TYPED_TEST(ConvOf, TapsInThePaddingAreLeftOut) {
+  Random r(10);
+  check_all_passes<TypeParam>(image(2, 16, 16, 8, 3, 1, 1), r);
+  check_all_passes<TypeParam>(image(2, 64, 24, 7, 5, 1, 2), r);  // sources apart, 1.5 vectors
+  check_all_passes<TypeParam>(image(2, 20, 33, 9, 3, 1, 2), r);  // more padding than "same"
+  check_all_passes<TypeParam>(image(1, 32, 40, 12, 3, 2, 1), r);
+  check_all_passes<TypeParam>(image(1, 17, 16, 2, 7, 1, 3), r);  // no result has all taps
+  check_all_passes<TypeParam>(dilated(image(2, 16, 18, 15, 3, 1, 2), 2), r);
+  check_all_passes<TypeParam>(dilated(image(1, 8, 9, 60, 3, 1, 30), 30), r);  // no band holds it
+  check_all_passes<TypeParam>(dilated(image(1, 8, 9, 90, 3, 1, 40), 40), r);
+  ConvGeometry line = image(2, 18, 20, 1, 1, 1, 0);
+  line.in[2] = line.out[2] = 1100;  // several bands of a line
+  line.k[2] = 5;
+  line.pad[2] = 2;
+  check_all_passes<TypeParam>(line, r);
+  ConvGeometry volume = image(2, 16, 12, 5, 3, 1, 1);
+  volume.in[0] = volume.out[0] = 4;
+  volume.k[0] = 3;
+  volume.pad[0] = 1;
+  check_all_passes<TypeParam>(volume, r);
+}
+
+TYPED_TEST(ConvOf, Groups) {
+  Random r(11);
+  for (const i64 of_group : {1, 2, 4, 8, 16}) {
+    for (const i64 channels : {16, 48, 80}) {
+      const i64 groups = channels / of_group;
+      check_all_passes<TypeParam>(image(2, channels, channels, 7, 3, 1, 1, groups), r);
+      check_all_passes<TypeParam>(image(1, channels, channels, 10, 3, 2, 1, groups), r);
+      check_all_passes<TypeParam>(image(1, channels, channels, 9, 5, 1, 2, groups), r);
+      if (this->HasFailure()) return;
+    }
+  }
+  check_all_passes<TypeParam>(image(2, 37, 37, 18, 3, 1, 1, 37), r);
+  check_all_passes<TypeParam>(image(2, 12, 12, 11, 4, 3, 1, 6), r);
+  check_all_passes<TypeParam>(dilated(image(1, 12, 12, 14, 3, 1, 2, 3), 2), r);
+}
+
 TEST(Conv, NaNStaysInItsWindow) {
   for (const i64 c : {1, 16}) {
     const ConvGeometry g = image(1, c, 20, 12, 3, 1, 1);

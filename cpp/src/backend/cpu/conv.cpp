@@ -1,9 +1,11 @@
 // Convolution, its gradient for the input (also the forward pass of a transposed convolution) and
 // for the weights: which of the implementations serves which sizes.
-#include "backend/cpu/conv_depthwise.h"
 #include "backend/cpu/conv_direct.h"
+#include "backend/cpu/conv_dots.h"
 #include "backend/cpu/conv_geometry.h"
 #include "backend/cpu/conv_implicit.h"
+#include "backend/cpu/conv_lanes.h"
+#include "backend/cpu/conv_pack.h"
 #include "backend/cpu/conv_weights.h"
 #include "backend/cpu/conv_winograd.h"
 
@@ -11,272 +13,223 @@ namespace lamella::kernels {
 inline namespace LAMELLA_ISA_NAMESPACE {
 namespace {
 
-bool is_depthwise(const ConvGeometry& g) { return g.groups == g.c && g.o == g.c && g.c > 1; }
-
 template <class T>
 std::int64_t line_elements(std::int64_t n) {  // rounded up to whole cache lines
   constexpr std::int64_t kLine = 64 / static_cast<std::int64_t>(sizeof(T));
   return (n + kLine - 1) / kLine * kLine;
 }
 
-// ---------------------------------------------------------------- forward
+// ---------------------------------------------------------------- forward and backward, data
 
+// Panels or dots, behind a pixel of zeros.
 template <class T>
-std::size_t forward_workspace(const ConvGeometry& g) {
-  if (is_depthwise(g)) return 0;
-  const std::int64_t cg = g.c / g.groups;
-  const std::int64_t og = g.o / g.groups;
-  return static_cast<std::size_t>(line_elements<T>(cg) + packed_size<T>(product3(g.k) * cg, og)) *
+std::size_t gather_workspace(const ConvGeometry& g, std::int64_t k, std::int64_t n) {
+  if (prefers_lanes<T>(g)) return static_cast<std::size_t>(product3(g.k) * k * g.c) * sizeof(T);
+  return static_cast<std::size_t>(line_elements<T>(k) +
+                                  packed_weights_size<T>(product3(g.k) * k, n)) *
          sizeof(T);
 }
 
+/// Results that no tap reaches: act(bias).
 template <class T>
-void pack_forward(const ConvGeometry& g, const T* w, T* packed, const Exec& exec) {
-  const std::int64_t k = product3(g.k) * (g.c / g.groups);
-  const std::int64_t n = g.o / g.groups;
-  constexpr int kW = kPanelWidth<T>;
-  parallel_for(exec, (n + kW - 1) / kW, std::max<std::int64_t>(1, 65536 / (kW * k)),
-               [&](std::int64_t q0, std::int64_t q1) {
-                 for (std::int64_t q = q0; q < q1; ++q) {
-                   pack_panel(next_panel<T>(n - q * kW), w + q * kW, g.o, k, packed + q * kW * k);
-                 }
-               });
+void fill_without_taps(const Gather<T>& p, const Epilogue<T>& epilogue, T* out) {
+  const Axis* a = p.axis;
+  for (std::int64_t n = 0; n < p.batch; ++n) {
+    for (std::int64_t q0 = 0; q0 < a[0].grid; ++q0) {
+      for (std::int64_t q1 = 0; q1 < a[1].grid; ++q1) {
+        for (std::int64_t q2 = 0; q2 < a[2].grid; ++q2) {
+          T* row = out + n * p.out_batch + q0 * p.out_stride[0] + q1 * p.out_stride[1] +
+                   q2 * p.out_stride[2];
+          std::fill(row, row + p.n, T(0));
+          finish_row(epilogue, row, p.n);
+        }
+      }
+    }
+  }
+}
+
+/// One group's gather, by the implementation that its sizes ask for.
+template <class T>
+void run_gather(const Gather<T>& p, const WeightView<T>& view, const Epilogue<T>& epilogue,
+                T* workspace, T* out, const Exec& exec) {
+  if (p.taps() * p.k == 0) {
+    fill_without_taps(p, epilogue, out);
+    return;
+  }
+  T* packed = workspace + line_elements<T>(p.k);
+  BandPlan plan = plan_bands(p, kBandPixels, false);
+  if (plan.fits && prefers_dots(p, plan)) {
+    pack_dots(p, plan, view, packed);
+    run_dots(DotsConv<T>{p, plan, packed, out, epilogue}, exec);
+    return;
+  }
+  plan = plan_bands(p, kBandPixels, true);
+  pack_panels(p, view, packed, exec);
+  if (plan.fits) {
+    run_direct(DirectConv<T>{p, plan, packed, out, epilogue}, exec);
+  } else {
+    std::fill(workspace, workspace + p.k, T(0));
+    run_implicit(ImplicitConv<T>{p, out, packed, workspace, epilogue}, exec);
+  }
 }
 
 template <class T>
 void forward(const ConvArgs& args, const Exec& exec) {
-  const ConvGeometry& g = args.g;
   const T* x = static_cast<const T*>(args.x);
   const T* w = static_cast<const T*>(args.w);
   T* y = static_cast<T*>(args.y);
+  const ConvGeometry g = merge_pixels(args.g);
   const Epilogue<T> epilogue{static_cast<const T*>(args.bias), 1, args.act, args.act_alpha};
-  if (is_depthwise(g)) {
-    DepthwiseConv<T> p{};
-    p.batch = g.n;
-    p.c = g.c;
-    p.src = x;
-    p.w = w;
-    p.out = y;
-    p.epilogue = epilogue;
-    std::int64_t stride = g.c;
-    for (int d = 2; d >= 0; --d) {
-      p.axis[d] = forward_axis(g, d);
-      p.k[d] = g.k[d];
-      p.out_stride[d] = stride;
-      stride *= g.out[d];
-    }
-    p.out_batch = stride;
-    run_depthwise(p, exec);
+  if (prefers_lanes<T>(g)) {
+    run_lanes(LanesConv<T>{forward_gather(g, x), w, g.k[1], g.k[2], y, epilogue}, exec);
     return;
   }
   const std::int64_t cg = g.c / g.groups;
   const std::int64_t og = g.o / g.groups;
-  T* zeros = static_cast<T*>(args.workspace);
-  T* packed = zeros + line_elements<T>(cg);
-  const BandPlan bands = plan_bands(g, sizeof(T));
-  if (bands.fits) {
-    pack_forward(g, w, packed, exec);
-    run_direct(g, bands, x, packed, epilogue, y, exec);
-    return;
-  }
-  std::fill(zeros, zeros + cg, T(0));
   for (std::int64_t group = 0; group < g.groups; ++group) {
-    ImplicitConv<T> p{};
-    p.batch = g.n;
-    p.src = x + group * cg;
-    p.src_pixel = g.c;
-    p.k = cg;
-    p.n = og;
-    p.out = y + group * og;
-    std::int64_t stride = g.o;
-    for (int d = 2; d >= 0; --d) {
-      p.axis[d] = forward_axis(g, d);
-      p.out_stride[d] = stride;
-      stride *= g.out[d];
-    }
-    p.out_batch = stride;
-    p.packed = packed;
-    p.zeros = zeros;
-    p.epilogue = epilogue;
-    if (p.epilogue.bias != nullptr) p.epilogue.bias += group * og;
-    if (p.taps() * p.k == 0) {
-      fill_without_taps(p);
-      continue;
-    }
-    p.by_dots = g.groups == 1 && prefers_dots<T>(og, cg);
-    if (p.by_dots) {
-      p.packed = w;  // as it is
-    } else {
-      pack_forward(g, w + group * og, packed, exec);
-    }
-    run_implicit(p, exec);
+    const Gather<T> p = forward_gather(g, x + group * cg);
+    Epilogue<T> e = epilogue;
+    if (e.bias != nullptr) e.bias += group * og;
+    run_gather(p, WeightView<T>{w + group * og, p.axis, g.k[1], g.k[2], cg, g.o, false}, e,
+               static_cast<T*>(args.workspace), y + group * og, exec);
   }
-}
-
-// ---------------------------------------------------------------- backward, data
-
-template <class T>
-std::size_t backward_data_workspace(const ConvGeometry& g) {
-  if (is_depthwise(g)) return 0;
-  const std::int64_t cg = g.c / g.groups;
-  const std::int64_t og = g.o / g.groups;
-  return static_cast<std::size_t>(line_elements<T>(og) + packed_size<T>(product3(g.k) * og, cg)) *
-         sizeof(T);
-}
-
-// Panels of cg columns and rows (tap of this phase, output channel), from w (taps, cg, o). Without
-// panels (cg is 1) just the rows.
-template <class T>
-void pack_backward(const ConvGeometry& g, const Axis (&a)[3], const T* w, T* packed, bool rows_only,
-                   const Exec& exec) {
-  const std::int64_t cg = g.c / g.groups;
-  const std::int64_t og = g.o / g.groups;
-  const std::int64_t taps = a[0].taps * a[1].taps * a[2].taps;
-  constexpr int kW = kPanelWidth<T>;
-  const std::int64_t panels = (cg + kW - 1) / kW;
-  parallel_for(exec, panels * taps, std::max<std::int64_t>(1, 65536 / (kW * og)),
-               [&](std::int64_t u0, std::int64_t u1) {
-                 for (std::int64_t u = u0; u < u1; ++u) {
-                   const std::int64_t q = u / taps;
-                   const std::int64_t j = u % taps;
-                   const std::int64_t j2 = a[2].first_tap + j % a[2].taps * a[2].tap_step;
-                   const std::int64_t rest = j / a[2].taps;
-                   const std::int64_t j1 = a[1].first_tap + rest % a[1].taps * a[1].tap_step;
-                   const std::int64_t j0 = a[0].first_tap + rest / a[1].taps * a[0].tap_step;
-                   const std::int64_t tap = (j0 * g.k[1] + j1) * g.k[2] + j2;
-                   if (rows_only) {
-                     std::copy_n(w + tap * g.o, og, packed + j * og);
-                     continue;
-                   }
-                   const Panel panel = next_panel<T>(cg - q * kW);
-                   pack_panel_transposed(panel, w + (tap * cg + q * kW) * g.o, g.o, og,
-                                         packed + q * kW * taps * og + j * og * panel.width);
-                 }
-               });
 }
 
 template <class T>
 void backward_data(const ConvBackwardDataArgs& args, const Exec& exec) {
-  const ConvGeometry& g = args.g;
+  const ConvGeometry g = merge_pixels(args.g);
   const T* dy = static_cast<const T*>(args.dy);
   const T* w = static_cast<const T*>(args.w);
   T* dx = static_cast<T*>(args.dx);
+  T* workspace = static_cast<T*>(args.workspace);
+  const Epilogue<T> epilogue{static_cast<const T*>(args.bias), 1, args.act, args.act_alpha};
   const std::int64_t cg = g.c / g.groups;
   const std::int64_t og = g.o / g.groups;
-  const std::int64_t strides[3] = {g.in[1] * g.in[2] * g.c, g.in[2] * g.c, g.c};
-  const bool depthwise = is_depthwise(g);
-  T* zeros = static_cast<T*>(args.workspace);
-  T* packed = zeros + line_elements<T>(og);
-  if (!depthwise) std::fill(zeros, zeros + og, T(0));
+  const bool lanes = prefers_lanes<T>(g);
+  if (lanes && cg > 1) turn_groups(g, w, workspace);
   for (std::int64_t phase = 0; phase < product3(g.stride); ++phase) {
-    const std::int64_t r[3] = {phase / g.stride[2] / g.stride[1], phase / g.stride[2] % g.stride[1],
-                               phase % g.stride[2]};
-    Axis axis[3];
-    std::int64_t out_stride[3];
-    std::int64_t offset = 0;
-    for (int d = 0; d < 3; ++d) {
-      axis[d] = backward_axis(g, d, r[d]);
-      out_stride[d] = strides[d] * g.stride[d];
-      offset += r[d] * strides[d];
-    }
-    if (axis[0].grid * axis[1].grid * axis[2].grid == 0) continue;
-    for (std::int64_t group = 0; group < (depthwise ? 1 : g.groups); ++group) {
-      Epilogue<T> epilogue{static_cast<const T*>(args.bias), 1, args.act, args.act_alpha};
-      if (epilogue.bias != nullptr) epilogue.bias += group * cg;
-      ImplicitConv<T> p{};
-      p.batch = g.n;
-      p.src = dy + group * og;
-      p.src_pixel = g.o;
-      p.k = og;
-      p.n = depthwise ? g.c : cg;
-      p.out = dx + offset + group * cg;
-      p.out_batch = g.in[0] * strides[0];
-      std::copy_n(axis, 3, p.axis);
-      std::copy_n(out_stride, 3, p.out_stride);
-      p.packed = packed;
-      p.zeros = zeros;
-      p.epilogue = epilogue;
-      if (p.taps() * p.k == 0) {
-        fill_without_taps(p);
-      } else if (depthwise) {
-        DepthwiseConv<T> q{};
-        q.batch = g.n;
-        q.c = g.c;
-        q.src = dy;
-        q.w = w;
-        q.out = p.out;
-        q.out_batch = p.out_batch;
-        q.epilogue = epilogue;
-        std::copy_n(axis, 3, q.axis);
-        std::copy_n(out_stride, 3, q.out_stride);
-        std::copy_n(g.k, 3, q.k);
-        run_depthwise(q, exec);
-      } else {
-        p.by_dots = prefers_dots<T>(cg, og);
-        pack_backward(g, axis, w + group * og, packed, p.by_dots, exec);
-        run_implicit(p, exec);
+    for (std::int64_t group = 0; group < (lanes ? 1 : g.groups); ++group) {
+      std::int64_t offset = 0;
+      const Gather<T> p = backward_gather(g, phase, dy + group * og, offset);
+      if (p.pixels() == 0) continue;
+      T* out = dx + offset + group * cg;
+      if (lanes) {
+        run_lanes(LanesConv<T>{p, cg > 1 ? workspace : w, g.k[1], g.k[2], out, epilogue}, exec);
+        continue;
       }
+      Epilogue<T> e = epilogue;
+      if (e.bias != nullptr) e.bias += group * cg;
+      run_gather(p, WeightView<T>{w + group * og, p.axis, g.k[1], g.k[2], cg, g.o, true}, e,
+                 workspace, out, exec);
     }
   }
 }
 
 // ---------------------------------------------------------------- backward, weights
 
-struct DirectWeights {
+/// How dw is computed over bands: the work in parts of the bands and blocks of dw's rows.
+struct WeightsPlan {
+  ConvGeometry g;
   BandPlan bands;
-  std::int64_t count, parts;
+  bool swapped;  // dy is the padded image with few channels, x the upstream: dw comes transposed
+  std::int64_t count, parts, blocks;
 };
 
-DirectWeights plan_direct_weights(const ConvGeometry& g, std::size_t item) {
-  DirectWeights p{};
-  p.bands = plan_bands(g, item);
+template <class T>
+Gather<T> weights_gather(const ConvGeometry& g, bool swapped, const T* src) {
+  std::int64_t offset = 0;
+  return swapped ? backward_gather(g, 0, src, offset) : forward_gather(g, src);
+}
+
+template <class T>
+WeightsPlan plan_band_weights(const ConvGeometry& geometry) {
+  WeightsPlan p{};
+  p.g = merge_pixels(geometry);
+  const ConvGeometry& g = p.g;
+  p.swapped = g.groups == 1 && g.o < g.c && g.o < kLanes<HalfPacket<T>> && product3(g.stride) == 1;
+  const Gather<T> gather = weights_gather<T>(g, p.swapped, nullptr);
+  p.bands = plan_bands(gather, kWeightPixels, true, gather.n >= kPanelWidth<T>);
+  if (p.bands.skip) part_runs(gather, p.bands);
+  if (!p.bands.fits) return p;
   const std::int64_t elements = product3(g.k) * (g.c / g.groups) * g.o;
-  p.count = g.n * g.out[0] * p.bands.bands;
-  p.parts = weight_parts(p.count, p.bands.rows * g.out[2] * elements, elements);
+  const std::int64_t cost = p.bands.rows * p.bands.cols * elements;
+  p.count = count_bands(gather, p.bands);
+  p.parts = weight_parts(p.count, cost, elements);
+  const bool split = static_cast<double>(cost) * static_cast<double>(p.count) > 16.0 * kGemmGrain;
+  p.blocks = split ? std::clamp<std::int64_t>(kWeightUnits / p.parts, 1, p.bands.runs) : 1;
   return p;
 }
 
 template <class T>
-std::size_t backward_weights_workspace(const ConvGeometry& geometry) {
-  const ConvGeometry g = merge_pixels(geometry);
+std::size_t backward_weights_workspace(const ConvGeometry& g) {
   if (g.n * product3(g.out) == 0) return 0;
   const std::int64_t elements = product3(g.k) * (g.c / g.groups) * g.o;
-  const DirectWeights direct = plan_direct_weights(g, sizeof(T));
-  const std::int64_t parts = is_depthwise(g)     ? depthwise_weight_parts(g)
-                             : direct.bands.fits ? direct.parts
-                                                 : plan_weights(g).parts;
-  return parts > 1 ? static_cast<std::size_t>(parts * elements) * sizeof(T) : 0;
+  const WeightsPlan plan = plan_band_weights<T>(g);
+  const std::int64_t parts = prefers_lanes<T>(g) ? lanes_weight_parts(g)
+                             : plan.bands.fits   ? plan.parts
+                                                 : plan_weights(plan.g).parts;
+  return parts > 1 || plan.swapped ? static_cast<std::size_t>(parts * elements) * sizeof(T) : 0;
+}
+
+/// dw[t][i][j] = parts[tap that is t][j][i], for dw from swapped roles.
+template <class T>
+void turn_weights(const ConvGeometry& g, const T* swapped, T* dw) {
+  const std::int64_t taps = product3(g.k);
+  for (std::int64_t t = 0; t < taps; ++t) {
+    const T* from = swapped + (taps - 1 - t) * g.c * g.o;  // a gather's taps ascend
+    for (std::int64_t i = 0; i < g.c; ++i) {
+      for (std::int64_t j = 0; j < g.o; ++j) *dw++ = from[j * g.c + i];
+    }
+  }
+}
+
+template <class T>
+void run_band_weights(const WeightsPlan& plan, const T* x, const T* dy, T* workspace, T* dw,
+                      const Exec& exec) {
+  const ConvGeometry& g = plan.g;
+  const std::int64_t elements = product3(g.k) * (g.c / g.groups) * g.o;
+  T* parts = plan.parts > 1 || plan.swapped ? workspace : dw;
+  const WeightsConv<T> c{weights_gather(g, plan.swapped, plan.swapped ? dy : x), plan.bands,
+                         plan.swapped ? x : dy, plan.swapped ? g.c : g.o};
+  parallel_for(exec, plan.parts * plan.blocks, 1, [&](std::int64_t u0, std::int64_t u1) {
+    for (std::int64_t u = u0; u < u1; ++u) {
+      const std::int64_t r = u / plan.blocks;
+      const std::int64_t block = u % plan.blocks;
+      for (std::int64_t group = 0; group < g.groups; ++group) {
+        WeightsConv<T> one = c;
+        one.gather.src += group * one.gather.k;
+        one.upstream += group * one.gather.n;
+        weights_of_bands(one, plan.count * r / plan.parts, plan.count * (r + 1) / plan.parts,
+                         c.plan.runs * block / plan.blocks, c.plan.runs * (block + 1) / plan.blocks,
+                         parts + r * elements + group * one.gather.n);
+      }
+    }
+  });
+  if (plan.parts > 1) add_parts(parts, plan.parts, elements, plan.swapped ? parts : dw, exec);
+  if (plan.swapped) turn_weights(g, parts, dw);
 }
 
 template <class T>
 void backward_weights(const ConvBackwardWeightsArgs& args, const Exec& exec) {
-  const ConvGeometry g = merge_pixels(args.g);
+  const ConvGeometry& g = args.g;
   const T* x = static_cast<const T*>(args.x);
   const T* dy = static_cast<const T*>(args.dy);
   T* dw = static_cast<T*>(args.dw);
   T* workspace = static_cast<T*>(args.workspace);
-  const std::int64_t elements = product3(g.k) * (g.c / g.groups) * g.o;
   if (g.n * product3(g.out) == 0) {
-    std::fill(dw, dw + elements, T(0));
+    std::fill(dw, dw + product3(g.k) * (g.c / g.groups) * g.o, T(0));
     return;
   }
-  if (is_depthwise(g)) {
-    run_depthwise_weights(g, x, dy, dw, workspace, exec);
+  if (prefers_lanes<T>(g)) {
+    run_lanes_weights(g, x, dy, dw, workspace, exec);
     return;
   }
-  const DirectWeights direct = plan_direct_weights(g, sizeof(T));
-  if (!direct.bands.fits) {
-    run_weights(g, x, dy, dw, workspace, exec);
-    return;
+  const WeightsPlan plan = plan_band_weights<T>(g);
+  if (plan.bands.fits) {
+    run_band_weights(plan, x, dy, workspace, dw, exec);
+  } else {
+    run_weights(plan.g, x, dy, dw, workspace, exec);
   }
-  T* parts = direct.parts > 1 ? workspace : dw;
-  parallel_for(exec, direct.parts, 1, [&](std::int64_t r0, std::int64_t r1) {
-    for (std::int64_t r = r0; r < r1; ++r) {
-      weights_direct(g, direct.bands, x, dy, direct.count * r / direct.parts,
-                     direct.count * (r + 1) / direct.parts, parts + r * elements);
-    }
-  });
-  if (direct.parts > 1) add_parts(parts, direct.parts, elements, dw, exec);
 }
 
 }  // namespace
@@ -285,8 +238,9 @@ std::size_t conv_workspace(const ConvArgs& args) {
   if (takes_winograd(args)) {
     return std::max(winograd_workspace(args), conv_workspace(sums_only(args)));
   }
-  return args.dtype == DType::kFloat32 ? forward_workspace<float>(args.g)
-                                       : forward_workspace<double>(args.g);
+  return args.dtype == DType::kFloat32
+             ? gather_workspace<float>(args.g, args.g.c / args.g.groups, args.g.o / args.g.groups)
+             : gather_workspace<double>(args.g, args.g.c / args.g.groups, args.g.o / args.g.groups);
 }
 
 void conv_kernel(const ConvArgs& args, const Exec& exec) {
@@ -303,8 +257,9 @@ std::size_t conv_backward_data_workspace(const ConvBackwardDataArgs& args) {
   if (takes_winograd(args)) {
     return std::max(winograd_workspace(args), conv_backward_data_workspace(sums_only(args)));
   }
-  return args.dtype == DType::kFloat32 ? backward_data_workspace<float>(args.g)
-                                       : backward_data_workspace<double>(args.g);
+  return args.dtype == DType::kFloat32
+             ? gather_workspace<float>(args.g, args.g.o / args.g.groups, args.g.c / args.g.groups)
+             : gather_workspace<double>(args.g, args.g.o / args.g.groups, args.g.c / args.g.groups);
 }
 
 void conv_backward_data_kernel(const ConvBackwardDataArgs& args, const Exec& exec) {

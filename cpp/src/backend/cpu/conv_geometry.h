@@ -49,11 +49,39 @@ inline Axis backward_axis(const ConvGeometry& g, int d, std::int64_t phase) {
   return a;
 }
 
+/// The same axis with its taps in the order of their sources. Tap j of the result is tap
+/// `taps - 1 - j` of the axis where the step was negative.
+inline Axis ascending(Axis a) {
+  if (a.step >= 0) return a;
+  a.base += (a.taps - 1) * a.step;
+  a.step = -a.step;
+  a.first_tap += (a.taps - 1) * a.tap_step;
+  a.tap_step = -a.tap_step;
+  return a;
+}
+
+/// The convolution's tap that an axis's tap j is.
+inline std::int64_t tap_of(const Axis& a, std::int64_t j) { return a.first_tap + j * a.tap_step; }
+
 /// The range of results whose source for tap j exists.
 inline void valid_range(const Axis& a, std::int64_t j, std::int64_t& lo, std::int64_t& hi) {
   const std::int64_t at = a.base + j * a.step;  // q * scale + at must lie in [0, src)
   lo = at >= 0 ? 0 : std::min(a.grid, (-at + a.scale - 1) / a.scale);
   hi = at >= a.src ? 0 : std::min(a.grid, (a.src - 1 - at) / a.scale + 1);
+  hi = std::max(lo, hi);
+}
+
+/// The range of results all of whose taps exist.
+inline void inner_range(const Axis& a, std::int64_t& lo, std::int64_t& hi) {
+  lo = 0;
+  hi = a.grid;
+  for (std::int64_t j = 0; j < a.taps; ++j) {
+    std::int64_t from = 0;
+    std::int64_t to = 0;
+    valid_range(a, j, from, to);
+    lo = std::max(lo, from);
+    hi = std::min(hi, to);
+  }
   hi = std::max(lo, hi);
 }
 

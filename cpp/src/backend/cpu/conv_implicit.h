@@ -2,7 +2,7 @@
 // their taps (a row of zeros where a tap falls into padding), columns are packed weights.
 #pragma once
 
-#include "backend/cpu/conv_geometry.h"
+#include "backend/cpu/conv_band.h"
 #include "backend/cpu/gemm.h"
 #include "backend/cpu/parallel.h"
 #include "backend/cpu/simd.h"
@@ -16,23 +16,11 @@ inline constexpr std::int64_t kChunkPointers = 2304;  // pointers of a chunk of 
 inline constexpr std::int64_t kChunkStrips = 8;       // strips of a chunk of pixels
 
 template <class T>
-struct ImplicitConv {
-  std::int64_t batch;
-  Axis axis[3];
-  const T* src;            // of the group's first channel
-  std::int64_t src_pixel;  // elements of a source pixel, of all groups
-  std::int64_t k;          // channels of a tap
-  std::int64_t n;          // columns: channels of a result
-  T* out;                  // of the group's first channel
-  std::int64_t out_batch;
-  std::int64_t out_stride[3];
-  const T* packed;  // panels of n columns and taps * k rows; for by_dots the taps' k weights
-  bool by_dots;
-  const T* zeros;  // k zeros
+struct ImplicitConv : Gather<T> {
+  T* out;           // of the group's first channel
+  const T* packed;  // panels (next_conv_panel) of n columns and taps * k rows
+  const T* zeros;   // k zeros
   Epilogue<T> epilogue;
-
-  std::int64_t taps() const { return axis[0].taps * axis[1].taps * axis[2].taps; }
-  std::int64_t pixels() const { return batch * axis[0].grid * axis[1].grid * axis[2].grid; }
 };
 
 /// Where the pixels of a chunk lie: the source coordinates of their first tap and their offsets.
@@ -127,59 +115,6 @@ void point(const ImplicitConv<T>& p, const ChunkPixels& c, std::int64_t strips, 
   }
 }
 
-/// One column leaves most of a panel empty: then vectors run along the channels instead.
-template <class T>
-bool prefers_dots(std::int64_t n, std::int64_t k) {
-  return n == 1 && k >= Vec<T>::kWidth / 2;
-}
-
-// sums[i] = the dot product of row i's taps with w.
-template <class T>
-void dot_strip(const T* const* pointers, std::int64_t taps, std::int64_t k, const T* w, T* sums) {
-  constexpr int kW = Vec<T>::kWidth;
-  Vec<T> acc[kStrip];
-#pragma GCC unroll 16
-  for (int i = 0; i < kStrip; ++i) acc[i] = Vec<T>::zero();
-  for (std::int64_t t = 0; t < taps; ++t, pointers += kStrip, w += k) {
-    std::int64_t j = 0;
-    for (; j + kW <= k; j += kW) {
-      const Vec<T> wv = Vec<T>::load(w + j);
-#pragma GCC unroll 16
-      for (int i = 0; i < kStrip; ++i) acc[i] = fma(Vec<T>::load(pointers[i] + j), wv, acc[i]);
-    }
-    if (j < k) {
-      const Vec<T> wv = Vec<T>::load_partial(w + j, k - j);
-#pragma GCC unroll 16
-      for (int i = 0; i < kStrip; ++i) {
-        acc[i] = fma(Vec<T>::load_partial(pointers[i] + j, k - j), wv, acc[i]);
-      }
-    }
-  }
-#pragma GCC unroll 16
-  for (int i = 0; i < kStrip; ++i) sums[i] = sum(acc[i]);
-}
-
-template <class T>
-void run_chunk_by_dots(const ImplicitConv<T>& p, const ChunkPixels& pixels,
-                       const T* const* pointers, std::int64_t count, std::int64_t t0,
-                       std::int64_t tn) {
-  for (std::int64_t s = 0; s * kStrip < count; ++s) {
-    T sums[kStrip];
-    dot_strip(pointers + s * tn * kStrip, tn, p.k, p.packed + t0 * p.k, sums);
-    const std::int64_t* at = pixels.out_off + s * kStrip;
-    const std::int64_t rows = std::min<std::int64_t>(kStrip, count - s * kStrip);
-    if (t0 > 0) {
-      for (std::int64_t i = 0; i < rows; ++i) sums[i] = p.out[at[i]] + sums[i];
-    }
-    if (t0 + tn == p.taps()) {
-      Epilogue<T> same = p.epilogue;  // one column: one bias
-      same.bias_step = 0;
-      finish_row(same, sums, rows);
-    }
-    for (std::int64_t i = 0; i < rows; ++i) p.out[at[i]] = sums[i];
-  }
-}
-
 template <class T>
 void run_chunk(const ImplicitConv<T>& p, std::int64_t first, std::int64_t count) {
   ChunkPixels pixels;
@@ -191,12 +126,8 @@ void run_chunk(const ImplicitConv<T>& p, std::int64_t first, std::int64_t count)
   for (std::int64_t t0 = 0; t0 < taps; t0 += block) {
     const std::int64_t tn = std::min(block, taps - t0);
     point(p, pixels, strips, t0, tn, pointers);
-    if (p.by_dots) {
-      run_chunk_by_dots(p, pixels, pointers, count, t0, tn);
-      continue;
-    }
-    for (std::int64_t j = 0; j < p.n; j += kPanelWidth<T>) {
-      const Panel panel = next_panel<T>(p.n - j);
+    for (std::int64_t j = 0; j < p.n;) {
+      const Panel panel = next_conv_panel<T>(p.n - j);
       const int most = tile_rows<T>(panel.kind);
       const IndirectTileFn<T> kernel = indirect_tile_kernel<T>(panel);
       Epilogue<T> epilogue = p.epilogue;
@@ -218,6 +149,7 @@ void run_chunk(const ImplicitConv<T>& p, std::int64_t first, std::int64_t count)
           kernel(tile);
         }
       }
+      j += panel.cols;
     }
   }
 }
@@ -241,24 +173,6 @@ void run_implicit(const ImplicitConv<T>& p, const Exec& exec) {
                    run_chunk(p, c * chunk, std::min(chunk, p.pixels() - c * chunk));
                  }
                });
-}
-
-/// Results that no tap reaches: act(bias).
-template <class T>
-void fill_without_taps(const ImplicitConv<T>& p) {
-  const Axis* a = p.axis;
-  for (std::int64_t n = 0; n < p.batch; ++n) {
-    for (std::int64_t q0 = 0; q0 < a[0].grid; ++q0) {
-      for (std::int64_t q1 = 0; q1 < a[1].grid; ++q1) {
-        for (std::int64_t q2 = 0; q2 < a[2].grid; ++q2) {
-          T* row = p.out + n * p.out_batch + q0 * p.out_stride[0] + q1 * p.out_stride[1] +
-                   q2 * p.out_stride[2];
-          std::fill(row, row + p.n, T(0));
-          finish_row(p.epilogue, row, p.n);
-        }
-      }
-    }
-  }
 }
 
 }  // namespace LAMELLA_ISA_NAMESPACE

@@ -3,7 +3,8 @@
 // which are added in order at the end, and within a part into blocks that stay in the cache.
 #pragma once
 
-#include "backend/cpu/conv_geometry.h"
+#include "backend/cpu/conv_band.h"
+#include "backend/cpu/conv_tile.h"
 #include "backend/cpu/gemm.h"
 #include "backend/cpu/parallel.h"
 #include "backend/cpu/simd.h"
@@ -14,8 +15,11 @@ inline namespace LAMELLA_ISA_NAMESPACE {
 inline constexpr std::int64_t kWeightParts = 8;          // parts of the pixels at most
 inline constexpr std::int64_t kWeightUnits = 16;         // pieces of work wanted
 inline constexpr std::int64_t kPartsElements = 1 << 21;  // of all parts' dw
-inline constexpr std::int64_t kPiece = 256;              // pixels of a line at a time
-inline constexpr std::int64_t kWeightBlock = 512;        // pixels at a time
+inline constexpr std::int64_t kWeightPixels = 256;       // results of a band at most
+inline constexpr std::int64_t kNearRows = 64;      // of dw from which a copy of the upstream pays
+inline constexpr std::int64_t kShortRun = 8;       // up to here tiles take rows of several runs
+inline constexpr std::int64_t kPiece = 256;        // pixels of a line at a time
+inline constexpr std::int64_t kWeightBlock = 512;  // pixels at a time
 
 /// Parts into which `units` pieces of work of `cost` multiply-adds each are cut, given dw's size.
 inline std::int64_t weight_parts(std::int64_t units, std::int64_t cost, std::int64_t elements) {
@@ -42,6 +46,122 @@ void add_parts(const T* parts, std::int64_t n_parts, std::int64_t elements, T* d
       sum.store_partial(dw + i, left);
     }
   });
+}
+
+/// The gradient of a gather's weights over bands: rows (tap, channel of the source), n columns.
+template <class T>
+struct WeightsConv {
+  Gather<T> gather;
+  BandPlan plan;
+  const T* upstream;  // laid out as the gather's results
+  std::int64_t ldw;   // from row to row of dw
+};
+
+/// Rows of runs [r0, r1) of one panel: tiles within a run or, of short runs, across them.
+template <class T, bool Apart>
+void weights_of_panel(const Panel& panel, const std::int64_t* runs, std::int64_t run,
+                      std::int64_t r0, std::int64_t r1, T* dw, WeightsTile<T> tile) {
+  const std::int64_t most = weights_tile_rows<T, Apart>(panel.kind == PanelKind::kWide);
+  const std::int64_t rows = Apart ? (r1 - r0) * run : run;  // that are cut into tiles
+  const std::int64_t tiles = (rows + most - 1) / most;
+  std::int64_t off[12];
+  tile.a_off = off;
+  for (std::int64_t r = r0; r < (Apart ? r0 + 1 : r1); ++r) {
+    for (std::int64_t i = 0; i < tiles; ++i) {
+      const std::int64_t at = rows * i / tiles;
+      const int some = static_cast<int>(rows * (i + 1) / tiles - at);
+      if constexpr (Apart) {
+        for (int m = 0; m < some; ++m) off[m] = runs[r + (at + m) / run] + (at + m) % run;
+      } else {
+        tile.a_shift = runs[r] + at;
+      }
+      tile.c = dw + (r * run + at) * tile.ldc;
+      (panel.cols < panel.width ? weights_tile_for<T, Apart, true>(panel.kind, some)
+                                : weights_tile_for<T, Apart, false>(panel.kind, some))(tile);
+    }
+  }
+}
+
+// Results [first, end) of [0, count) from q on for which tap j of an axis exists.
+inline void clip_to_tap(const Axis& a, std::int64_t j, std::int64_t q, std::int64_t count,
+                        std::int64_t& first, std::int64_t& end) {
+  std::int64_t lo = 0;
+  std::int64_t hi = 0;
+  valid_range(a, j, lo, hi);
+  first = std::clamp<std::int64_t>(lo - q, 0, count);
+  end = std::clamp<std::int64_t>(hi - q, first, count);
+}
+
+// The results of a band as segments of lines, of those for which tap r exists where taps are left
+// out. Returns how many.
+template <class T>
+std::int64_t tap_segments(const WeightsConv<T>& c, const Band<T>& band, std::int64_t r,
+                          const T* upstream, std::int64_t line, std::int64_t pixel,
+                          Segment<T>* segments) {
+  const Axis* a = c.gather.axis;
+  std::int64_t lo = 0;
+  std::int64_t hi = band.cols;
+  std::int64_t from = 0;
+  std::int64_t to = band.rows;
+  if (c.plan.skip) {
+    const std::int64_t rest = r / a[2].taps;
+    clip_to_tap(a[2], r % a[2].taps, band.q2, band.cols, lo, hi);
+    clip_to_tap(a[1], rest % a[1].taps, band.q1, band.rows, from, to);
+    const std::int64_t s0 = band.q0 * a[0].scale + a[0].base + rest / a[1].taps * a[0].step;
+    if (lo == hi || s0 < 0 || s0 >= a[0].src) return 0;
+  }
+  std::int64_t n = 0;
+  for (std::int64_t q = from; q < to; ++q) {
+    segments[n++] = {
+        band.base + (band.at + q * a[1].scale * c.plan.row + lo * a[2].scale * c.plan.pixel),
+        upstream + q * line + lo * pixel, hi - lo};
+  }
+  return n;
+}
+
+/// Rows of runs [r0, r1) of dw from bands [b0, b1).
+template <class T>
+void weights_of_bands(const WeightsConv<T>& c, std::int64_t b0, std::int64_t b1, std::int64_t r0,
+                      std::int64_t r1, T* dw) {
+  alignas(64) T buffer[kBandBytes / static_cast<std::int64_t>(sizeof(T))];
+  alignas(64) T near[kWeightPixels * kPanelWidth<T>];  // a panel of the upstream
+  std::int64_t runs[kBandRuns];
+  Segment<T> segments[kWeightPixels];
+  locate_runs(c.gather, c.plan, runs);
+  const Gather<T>& p = c.gather;
+  const std::int64_t run = c.plan.run;
+  const std::int64_t together = c.plan.skip ? 1 : r1 - r0;  // runs with the same results
+  for (std::int64_t index = b0; index < b1; ++index) {
+    const Band<T> band = open_band(p, c.plan, index, buffer);
+    for (std::int64_t j = 0; j < p.n;) {
+      const Panel panel = next_conv_panel<T>(p.n - j);
+      const T* upstream = c.upstream + band.out + j;
+      std::int64_t line = p.out_stride[1];
+      WeightsTile<T> tile{};
+      tile.segments = segments;
+      tile.a_step = p.axis[2].scale * c.plan.pixel;
+      tile.ldb = p.out_stride[2];
+      tile.ldc = c.ldw;
+      tile.last = panel.width == kPanelWidth<T> ? panel.cols - panel.width / 2 : panel.cols;
+      tile.add = index > b0;
+      if (p.n > kPanelWidth<T> && (r1 - r0) * run >= kNearRows) {
+        for (std::int64_t r = 0; r < band.rows; ++r) {
+          pack_panel(panel, upstream + r * line, tile.ldb, band.cols,
+                     near + r * band.cols * panel.width);
+        }
+        upstream = near;
+        line = band.cols * panel.width;
+        tile.ldb = panel.width;
+      }
+      for (std::int64_t r = r0; r < r1; r += together) {
+        tile.n_segments = tap_segments(c, band, r, upstream, line, tile.ldb, segments);
+        (run < kShortRun ? weights_of_panel<T, true> : weights_of_panel<T, false>)(panel, runs, run,
+                                                                                   r, r + together,
+                                                                                   dw + j, tile);
+      }
+      j += panel.cols;
+    }
+  }
 }
 
 /// Lines of results in pieces of at most kPiece pixels, in blocks of about kWeightBlock pixels.
