@@ -74,7 +74,10 @@ void update_all(const OptimizerArgs& args, const Exec& exec, F update) {
                                      : update_range<true, false, T, kSlots, F>)
                            : (decays ? update_range<false, true, T, kSlots, F>
                                      : update_range<false, false, T, kSlots, F>);
-  parallel_for(exec, args.n, grain_for(2 * (kSlots + 1)),
+  // The parameters are read by all threads between two updates, and a line that another core has
+  // read costs far more to write than its arithmetic: only long updates are worth sharing.
+  constexpr int64_t kLeast = 1 << 18, kGrain = 1 << 15;
+  parallel_for(exec, args.n, args.n < kLeast ? args.n : kGrain,
                [&](int64_t begin, int64_t end) { range(c, update, begin, end); });
 }
 
