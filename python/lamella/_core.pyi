@@ -99,6 +99,7 @@ __all__: list[str] = [
     "max_pool",
     "maximum",
     "mean",
+    "measure_peaks",
     "min",
     "minimum",
     "mod",
@@ -404,6 +405,14 @@ class Executor:
         """
         All rows in batches; outputs are concatenated.
         """
+    def profile(
+        self,
+        arrays: typing.Any,
+        repeats: typing.SupportsInt | typing.SupportsIndex = 10,
+    ) -> list:
+        """
+        Time, FLOPs and bytes of every kernel call of one batch.
+        """
 
 class Trainer:
     """
@@ -450,7 +459,7 @@ class Trainer:
         repeats: typing.SupportsInt | typing.SupportsIndex = 10,
     ) -> list:
         """
-        Time, FLOPs and bytes of every kernel call of a step. The step is really taken.
+        Time, FLOPs and bytes of every kernel call of a step. The steps are really taken.
         """
     def step(self, arrays: typing.Any) -> list[float]:
         """
@@ -704,6 +713,11 @@ def max_pool(
 ) -> Tensor: ...
 def maximum(x: typing.Any, y: typing.Any) -> Tensor: ...
 def mean(x: typing.Any, axis: typing.Any = None, keepdims: bool = False) -> Tensor: ...
+def measure_peaks() -> dict:
+    """
+    What this machine reaches: multiply-adds per second, and bytes per second of a copy within so many bytes of memory.
+    """
+
 def min(x: typing.Any, axis: typing.Any = None, keepdims: bool = False) -> Tensor: ...
 def minimum(x: typing.Any, y: typing.Any) -> Tensor: ...
 def mod(x: typing.Any, y: typing.Any) -> Tensor: ...

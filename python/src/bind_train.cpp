@@ -185,9 +185,7 @@ void bind_executor(py::module_& m) {
           "All rows in batches; outputs are concatenated.")
       .def(
           "profile",
-          [](Executor& e, py::object arrays, int repeats) {
-            return profile(e, arrays, repeats);
-          },
+          [](Executor& e, py::object arrays, int repeats) { return profile(e, arrays, repeats); },
           py::arg("arrays"), py::arg("repeats") = 10,
           "Time, FLOPs and bytes of every kernel call of one batch.");
 }
@@ -267,9 +265,7 @@ void bind_trainer(py::module_& m) {
           "Many epochs without returning to Python; an array (epochs, outputs).")
       .def(
           "profile",
-          [](Trainer& t, py::object arrays, int repeats) {
-            return profile(t, arrays, repeats);
-          },
+          [](Trainer& t, py::object arrays, int repeats) { return profile(t, arrays, repeats); },
           py::arg("arrays"), py::arg("repeats") = 10,
           "Time, FLOPs and bytes of every kernel call of a step. The steps are really taken.");
 }

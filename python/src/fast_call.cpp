@@ -60,8 +60,8 @@ PyObject* attempt_binary(BinaryFn op, PyObject* x, PyObject* y) {
   return nullptr;
 }
 
-/// The number protocol's slot for one operator. Python's own slots for methods cannot be called from
-/// here (they look whether they are still in their place), so the methods are.
+/// The number protocol's slot for one operator. Python's own slots for methods cannot be called
+/// from here (they look whether they are still in their place), so the methods are.
 template <BinaryFn op>
 struct BinarySlot {
   static inline PyObject *method = nullptr, *reflected = nullptr;
@@ -106,8 +106,7 @@ PyObject* call_function(PyObject* self, PyObject* const* args, Py_ssize_t n, PyO
   if (keywords == nullptr) {
     PyObject* result = nullptr;
     if (n == 1 && f.unary != nullptr) {
-      if (const Tensor* t = as_exact_tensor(args[0]))
-        result = attempt([&] { return f.unary(*t); });
+      if (const Tensor* t = as_exact_tensor(args[0])) result = attempt([&] { return f.unary(*t); });
     } else if (n == 2 && f.binary != nullptr) {
       result = attempt_binary(f.binary, args[0], args[1]);
     }

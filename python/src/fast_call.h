@@ -1,5 +1,6 @@
-// Small eager ops without pybind11's general dispatch: for tensors of a few elements that costs more
-// than the computation. Anything unusual (other types, keywords, errors) takes the general way.
+// Small eager ops without pybind11's general dispatch: for tensors of a few elements that costs
+// more than the computation. Anything unusual (other types, keywords, errors) takes the general
+// way.
 #pragma once
 
 #include "convert.h"

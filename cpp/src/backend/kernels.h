@@ -649,9 +649,9 @@ struct ClipScaleArgs {
 
 // ---------------------------------------------------------------- measuring the machine
 
-/// For each of `pieces`, shared among threads: copies n elements from x + piece * n to y + piece * n,
-/// `repeats` times; or, where x is null, does about `repeats` floating-point operations in registers
-/// and writes one result to y + piece * n. float32, float64.
+/// For each of `pieces`, shared among threads: copies n elements from x + piece * n to y + piece *
+/// n, `repeats` times; or, where x is null, does about `repeats` floating-point operations in
+/// registers and writes one result to y + piece * n. float32, float64.
 struct ProbeArgs {
   DType dtype;
   const void* x;

@@ -367,8 +367,8 @@ void Program::emit() {
     const kernels::UnaryArgs args{kernels::UnaryOp::kCopy, data->spec.dtype, address(a.value),
                                   data->raw(), data->spec.shape.size()};
     record(table.unary.fn, &args, sizeof args, -1, false);
-    updates_.push_back({"assign", data->name, {data->spec}, 0, 0,
-                        2 * static_cast<double>(data->nbytes())});
+    updates_.push_back(
+        {"assign", data->name, {data->spec}, 0, 0, 2 * static_cast<double>(data->nbytes())});
     written_.push_back(data);
   }
   if (optimizer_) {

@@ -96,7 +96,7 @@ class Program {
   std::shared_ptr<detail::Storage> gradient_block_;
 
   std::vector<Step> steps_;
-  std::size_t update_begin_ = 0;  // steps from here on change variables
+  std::size_t update_begin_ = 0;      // steps from here on change variables
   std::vector<ProfileLine> updates_;  // what those are
   std::vector<std::byte> args_;
   std::vector<std::shared_ptr<detail::Storage>> homes_;  // keeps bound variables' memory alive

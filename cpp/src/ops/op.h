@@ -114,7 +114,8 @@ class Op {
   /// Bytes that must be read and written, for profiles.
   virtual double bytes(std::span<const Spec> in, std::span<const Spec> out) const;
   /// Whether row i (along axis 0) of every output depends on row i alone of the inputs that are cut
-  /// into rows; every row may use all of the others. A Program may then run on a few rows at a time.
+  /// into rows; every row may use all of the others. A Program may then run on a few rows at a
+  /// time.
   virtual bool row_wise(const Rows&) const { return false; }
   /// Reads a random key or has another reason not to be merged with its twin.
   virtual bool pure() const { return true; }

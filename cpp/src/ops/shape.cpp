@@ -293,9 +293,7 @@ struct Gather final : OpBase<Gather> {
   double bytes(std::span<const Spec> in, std::span<const Spec> out) const override {
     return Op::bytes(in.subspan(1), out) + Op::bytes({}, out);  // the rows that are read
   }
-  bool row_wise(const Rows& r) const override {
-    return axis == 0 ? !r.cut[0] : r.only_first();
-  }
+  bool row_wise(const Rows& r) const override { return axis == 0 ? !r.cut[0] : r.only_first(); }
   std::vector<Spec> infer(std::span<const Spec> in) const override {
     check<DTypeError>(in[1].dtype == DType::kInt32 || in[1].dtype == DType::kInt64,
                       "gather: expected an int32 or int64 index, got ", lamella::name(in[1].dtype));

@@ -56,8 +56,8 @@ MachinePeaks measure_peaks() {
     const auto moved = static_cast<double>(items * 8 * pieces);
     const auto repeats = std::max<std::int64_t>(1, static_cast<std::int64_t>(8e6 / moved));
     if (moved > static_cast<double>(block->bytes)) continue;
-    const kernels::ProbeArgs args{DType::kFloat32, memory, memory + items * 4 * pieces, items,
-                                  pieces, repeats};
+    const kernels::ProbeArgs args{DType::kFloat32, memory, memory + items * 4 * pieces,
+                                  items,           pieces, repeats};
     const double t = shortest([&] { probe(args, exec); }, 0.02);
     peaks.levels.push_back({bytes * 1.5 * (shared ? 1 : static_cast<double>(pieces)),
                             moved * static_cast<double>(repeats) / t});

@@ -169,8 +169,9 @@ struct Executor::Impl {
                           p.graph().outputs[i].name, "' of shape ", shape,
                           " does not have one row for each input row; use predict_on_batch");
         const DType dtype = p.output_spec(i).dtype;
-        row_bytes.push_back(static_cast<std::size_t>(shape.size() / std::max(size, std::int64_t{1})) *
-                            size_of(dtype));
+        row_bytes.push_back(
+            static_cast<std::size_t>(shape.size() / std::max(size, std::int64_t{1})) *
+            size_of(dtype));
         shape[0] = Dim(rows);
         tensors.push_back(Tensor::empty(shape, dtype));
         data.push_back(static_cast<char*>(tensors.back().mutable_raw()));
@@ -179,10 +180,10 @@ struct Executor::Impl {
     /// Copies the program's rows from `from` on to row `to` and the following.
     void store(const Program& p, std::int64_t from, std::int64_t to, std::int64_t n) {
       for (std::size_t i = 0; i < data.size(); ++i)
-        std::memcpy(data[i] + row_bytes[i] * static_cast<std::size_t>(to),
-                    static_cast<const char*>(p.output(i)) +
-                        row_bytes[i] * static_cast<std::size_t>(from),
-                    row_bytes[i] * static_cast<std::size_t>(n));
+        std::memcpy(
+            data[i] + row_bytes[i] * static_cast<std::size_t>(to),
+            static_cast<const char*>(p.output(i)) + row_bytes[i] * static_cast<std::size_t>(from),
+            row_bytes[i] * static_cast<std::size_t>(n));
     }
   };
 
@@ -317,8 +318,7 @@ std::vector<Tensor> Executor::map(std::span<const RowSource> inputs, std::int64_
     const std::int64_t some = impl_->rows_at_a_time(inputs, std::min(rows, batch_size));
     if (some < rows) {
       Impl::Done done;
-      if (progress)
-        done = [&](std::int64_t n) { progress((n + batch_size - 1) / batch_size); };
+      if (progress) done = [&](std::int64_t n) { progress((n + batch_size - 1) / batch_size); };
       return impl_->by_rows(inputs, rows, some, poll, done);
     }
   }

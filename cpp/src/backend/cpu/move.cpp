@@ -381,8 +381,8 @@ void feed_kernel(const FeedArgs& args, const Exec& exec) {
         // now, so that the processor waits for them once and not row by row.
         if (args.index != nullptr && i + kRowsAhead < end) {
           const char* ahead = row_at(i + kRowsAhead);
-          const int64_t bytes = std::min<int64_t>(
-              kBytesAhead, args.row_items * static_cast<int64_t>(sizeof(From)));
+          const int64_t bytes =
+              std::min<int64_t>(kBytesAhead, args.row_items * static_cast<int64_t>(sizeof(From)));
           for (int64_t b = 0; b < bytes; b += 64) __builtin_prefetch(ahead + b);
         }
         To* out = dst + i * args.row_items;

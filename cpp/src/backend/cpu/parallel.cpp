@@ -55,8 +55,8 @@ struct alignas(64) Range {
 
 /// One loop at a time. Each thread begins with its own part of the chunks, the same part in every
 /// loop of that length: what it wrote in the last loop, or in the last step, is still in its cache.
-/// Then it helps the others. The fields from `body` on are written before `open` is set and stay as they
-/// are until `inside` is zero again, so a worker that comes late sees either a whole job or a
+/// Then it helps the others. The fields from `body` on are written before `open` is set and stay as
+/// they are until `inside` is zero again, so a worker that comes late sees either a whole job or a
 /// closed door.
 struct Pool {
   std::mutex caller;
