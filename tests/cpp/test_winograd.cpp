@@ -183,7 +183,8 @@ Error error(const std::vector<float>& got, const Sums& want) {
 constexpr Pass kPasses[] = {Pass::kForward, Pass::kData, Pass::kWeights};
 
 TEST(Winograd, ErrorsStayWithinThoseStated) {
-  // docs/winograd.md: at most four times the rms of the direct sums.
+  // docs/winograd.md: at most four times the rms of the direct sums, and six times where those are
+  // short, as in the gradient of the weights from images of few pixels; never above 24 units.
   for (const bool positive : {false, true}) {
     for (const ConvGeometry& g : {same(2, 16, 16, 16), valid(2, 18, 32, 64), same(3, 8, 64, 32),
                                   same(4, 7, 128, 48), same(1, 28, 40, 33)}) {
@@ -196,7 +197,8 @@ TEST(Winograd, ErrorsStayWithinThoseStated) {
         EXPECT_FALSE(same_bits(fast, exact)) << "not served by Winograd";
         const Error f = error(fast, want);
         const Error e = error(exact, want);
-        EXPECT_LE(f.rms, 4 * e.rms);
+        EXPECT_LE(f.rms, (pass == Pass::kWeights ? 6 : 4) * e.rms);
+        EXPECT_LE(f.rms, 24.0);
         EXPECT_LE(f.max, 400.0);
       }
     }
