@@ -1253,7 +1253,6 @@ ARGUMENTS = {
     "SimpleRNNCell": (3,),
     "SpatialDropout1D": (0.5,),
     "SpatialDropout2D": (0.5,),
-    "MultiHeadAttention": (2, 3),
     "SpatialDropout3D": (0.5,),
     "SpecificityAtSensitivity": (0.5,),
     "StackedRNNCells": lambda k: ([k.layers.LSTMCell(2)],),
