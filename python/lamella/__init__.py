@@ -47,6 +47,7 @@ _MODULES = (
 _NAMES = {
     "backend": ("lamella.config", None),
     "Functional": ("lamella.models", "Functional"),
+    "GradientTape": ("lamella.derivatives", "GradientTape"),
     "Initializer": ("lamella.initializers", "Initializer"),
     "Input": ("lamella.layers", "Input"),
     "InputSpec": ("lamella.layers", "InputSpec"),
@@ -59,13 +60,20 @@ _NAMES = {
     "Regularizer": ("lamella.regularizers", "Regularizer"),
     "Sequential": ("lamella.models", "Sequential"),
     "Variable": ("lamella.variable", "Variable"),
+    "grad": ("lamella.derivatives", "grad"),
+    "hessian": ("lamella.derivatives", "hessian"),
+    "jacobian": ("lamella.derivatives", "jacobian"),
+    "jvp": ("lamella.derivatives", "jvp"),
     "set_random_seed": ("lamella.utils", "set_random_seed"),
+    "value_and_grad": ("lamella.derivatives", "value_and_grad"),
+    "vjp": ("lamella.derivatives", "vjp"),
 }
 
 # straight from the core
 _CORE = (
     "Tensor",
     "build_info",
+    "enable_grad",
     "get_num_threads",
     "gradcheck",
     "no_grad",
@@ -94,10 +102,20 @@ if TYPE_CHECKING:
     from lamella._core import (
         Tensor,
         build_info,
+        enable_grad,
         get_num_threads,
         gradcheck,
         no_grad,
         set_num_threads,
+    )
+    from lamella.derivatives import (
+        GradientTape,
+        grad,
+        hessian,
+        jacobian,
+        jvp,
+        value_and_grad,
+        vjp,
     )
     from lamella.initializers import Initializer
     from lamella.layers import Input, InputSpec, Layer
@@ -110,6 +128,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Functional",
+    "GradientTape",
     "Initializer",
     "Input",
     "InputSpec",
@@ -129,9 +148,14 @@ __all__ = [
     "config",
     "constraints",
     "datasets",
+    "enable_grad",
     "get_num_threads",
+    "grad",
     "gradcheck",
+    "hessian",
     "initializers",
+    "jacobian",
+    "jvp",
     "layers",
     "losses",
     "metrics",
@@ -144,7 +168,9 @@ __all__ = [
     "saving",
     "set_num_threads",
     "utils",
+    "value_and_grad",
     "version",
+    "vjp",
 ]
 
 

@@ -55,6 +55,7 @@ __all__: list[str] = [
     "div",
     "dropout",
     "elu",
+    "enable_grad",
     "equal",
     "erf",
     "exp",
@@ -324,6 +325,14 @@ class no_grad:
     def __exit__(self, *args) -> None: ...
     def __init__(self) -> None: ...
 
+class enable_grad:
+    """
+    Context in which eager ops are recorded again.
+    """
+    def __enter__(self) -> None: ...
+    def __exit__(self, *args) -> None: ...
+    def __init__(self) -> None: ...
+
 class Scope:
     def __enter__(self) -> None: ...
     def __exit__(self, *args) -> None: ...
@@ -337,6 +346,10 @@ class Graph:
     def __init__(self) -> None: ...
     def __repr__(self) -> str: ...
     def __str__(self) -> str: ...
+    def constant(self, value: Tensor) -> Tensor:
+        """
+        A concrete tensor as a traced one, so that what is computed from it is recorded.
+        """
     def input(self, name: str, shape: typing.Any, dtype: str = "float32") -> Tensor:
         """
         A new input; None for unknown sizes (at axis 0 they are all one: the batch).
@@ -641,6 +654,16 @@ def gradients(
 ) -> list:
     """
     Gradients of the roots with respect to the inputs, without touching .grad.
+
+    Args:
+        roots: tensors, eager or traced (then the gradients are recorded behind them).
+        inputs: tensors; eager ones must require gradients.
+        root_gradients: one tensor a root; default: 1 for roots with one element.
+        retain_graph: keeps the tape for another walk.
+        create_graph: records the walk, so that the results can be differentiated again.
+
+    Returns:
+        A tensor an input; None where the roots do not depend on it.
     """
 
 def graph_to_json(graph: Graph) -> str: ...

@@ -46,6 +46,8 @@ void bind_graph(py::module_& m) {
       .def(
           "set_loss", [](Graph& g, py::object loss) { g.set_loss(as_tensor(loss)); },
           py::arg("loss"))
+      .def("constant", &Graph::constant, py::arg("value"),
+           "A concrete tensor as a traced one, so that what is computed from it is recorded.")
       .def(
           "set_learning_rate",
           [](Graph& g, py::object value) {

@@ -1,6 +1,7 @@
 // Dim, Tensor, Variable and automatic differentiation.
 #include <pybind11/operators.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "convert.h"
@@ -155,6 +156,23 @@ void bind_dim(py::module_& m) {
       .def("__floordiv__", [](Dim a, Dim b) { return floor_div(a, b); }, py::is_operator());
   // Lets ints stand on either side of the operators above.
   py::implicitly_convertible<py::int_, Dim>();
+}
+
+/// A context manager that switches recording; one entry for each `with` open on the object.
+template <bool kEnabled>
+struct GradModeContext {
+  std::vector<std::unique_ptr<GradMode>> modes;
+};
+
+template <bool kEnabled>
+void bind_grad_mode(py::module_& m, const char* name, const char* doc) {
+  using Context = GradModeContext<kEnabled>;
+  py::class_<Context>(m, name, doc)
+      .def(py::init<>())
+      .def("__enter__", [](Context& c) { c.modes.push_back(std::make_unique<GradMode>(kEnabled)); })
+      .def("__exit__", [](Context& c, const py::args&) {
+        if (!c.modes.empty()) c.modes.pop_back();
+      });
 }
 
 }  // namespace
@@ -368,16 +386,8 @@ void bind_tensor(py::module_& m) {
                               " dtype=", name(v.dtype()), ">");
       });
 
-  // One entry for each `with` that is open on the object.
-  struct NoGrad {
-    std::vector<std::unique_ptr<GradMode>> modes;
-  };
-  py::class_<NoGrad>(m, "no_grad", "Context in which eager ops are not recorded.")
-      .def(py::init<>())
-      .def("__enter__", [](NoGrad& n) { n.modes.push_back(std::make_unique<GradMode>(false)); })
-      .def("__exit__", [](NoGrad& n, const py::args&) {
-        if (!n.modes.empty()) n.modes.pop_back();
-      });
+  bind_grad_mode<false>(m, "no_grad", "Context in which eager ops are not recorded.");
+  bind_grad_mode<true>(m, "enable_grad", "Context in which eager ops are recorded again.");
   m.def("is_grad_enabled", &grad_enabled);
   m.def(
       "gradients",
@@ -387,8 +397,10 @@ void bind_tensor(py::module_& m) {
         std::vector<Tensor> g;
         {
           py::gil_scoped_release release;
-          g = gradients(roots, inputs, root_gradients.value_or(std::vector<Tensor>{}), retain_graph,
-                        create_graph);
+          const auto given = root_gradients.value_or(std::vector<Tensor>{});
+          const bool traced = std::ranges::any_of(roots, &Tensor::is_symbolic);
+          g = traced ? traced_gradients(roots, inputs, given)
+                     : gradients(roots, inputs, given, retain_graph, create_graph);
         }
         py::list out;
         for (const Tensor& t : g) out.append(optional_grad(t));
@@ -396,7 +408,17 @@ void bind_tensor(py::module_& m) {
       },
       py::arg("roots"), py::arg("inputs"), py::arg("root_gradients") = py::none(),
       py::arg("retain_graph") = false, py::arg("create_graph") = false,
-      "Gradients of the roots with respect to the inputs, without touching .grad.");
+      R"(Gradients of the roots with respect to the inputs, without touching .grad.
+
+Args:
+    roots: tensors, eager or traced (then the gradients are recorded behind them).
+    inputs: tensors; eager ones must require gradients.
+    root_gradients: one tensor a root; default: 1 for roots with one element.
+    retain_graph: keeps the tape for another walk.
+    create_graph: records the walk, so that the results can be differentiated again.
+
+Returns:
+    A tensor an input; None where the roots do not depend on it.)");
   m.def(
       "gradcheck",
       [](const py::function& f, const py::args& inputs, double step, double rtol, double atol,

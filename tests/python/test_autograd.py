@@ -236,6 +236,32 @@ SMOOTH: dict[str, tuple[Op, list[tuple[int, ...]], tuple[float, float]]] = {
         [(1, 3, 3, 1), (2, 2, 1, 2)],
         (-1, 1),
     ),
+    "max_pool": (
+        lambda x: c.max_pool(c.sin(x), (3, 2), (2, 1), "same"),
+        [(1, 4, 3, 2)],
+        (-1, 1),
+    ),
+    "avg_pool": (
+        lambda x: c.avg_pool(c.sin(x), (2, 2), (1, 1), "same"),
+        [(1, 3, 3, 2)],
+        (-1, 1),
+    ),
+    "layer_norm": (
+        lambda x, g, b: c.layer_norm(x, g, b, 1e-3),
+        [(2, 4), (4,), (4,)],
+        (-1, 1),
+    ),
+    "layer_norm_plain": (lambda x: c.layer_norm(x, None, None, 0.1), [(2, 4)], (-1, 1)),
+    "batch_norm": (
+        lambda x, g, b: c.batch_norm(x, g, b, 1e-3)[0],
+        [(4, 3), (3,), (3,)],
+        (-1, 1),
+    ),
+    "batch_norm_plain": (
+        lambda x: c.batch_norm(x, None, None, 0.1)[0],
+        [(2, 2, 3)],
+        (-1, 1),
+    ),
 }
 
 

@@ -31,6 +31,8 @@ class LAMELLA_API Graph {
   /// batch), others are independent.
   Tensor input(const std::string& name, const std::vector<std::int64_t>& shape, DType dtype);
   void output(const std::string& name, const Tensor& value);
+  /// A value known while tracing, as a traced tensor: what is computed from it is recorded.
+  Tensor constant(const Tensor& value);
   /// A scalar to minimise.
   void set_loss(const Tensor& loss);
   /// A scalar that replaces the optimizer's learning-rate variable.
@@ -55,5 +57,12 @@ class LAMELLA_API Graph {
 
 /// Whether this thread is tracing.
 LAMELLA_API bool is_tracing();
+
+/// d(sum of roots . gradients)/d(inputs) of traced tensors, recorded behind them in the graph being
+/// traced, where it can be differentiated again. An input that roots do not depend on, or that is
+/// not traced, gives an undefined tensor.
+LAMELLA_API std::vector<Tensor> traced_gradients(std::span<const Tensor> roots,
+                                                 std::span<const Tensor> inputs,
+                                                 std::span<const Tensor> root_gradients = {});
 
 }  // namespace lamella

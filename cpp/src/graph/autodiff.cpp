@@ -2,6 +2,7 @@
 #include <memory>
 
 #include "graph/passes.h"
+#include "lamella/graph.h"
 #include "lamella/ops.h"
 
 namespace lamella {
@@ -67,6 +68,35 @@ std::vector<ValueRef> differentiate(const GraphPtr& graph, ValueRef loss,
     grads.push_back(t.defined() ? value_in(graph, t) : ValueRef{});
   }
   return grads;
+}
+
+std::vector<Tensor> traced_gradients(std::span<const Tensor> roots, std::span<const Tensor> inputs,
+                                     std::span<const Tensor> root_gradients) {
+  const GraphPtr graph = current_graph();
+  check<StateError>(graph != nullptr, "gradients: traced tensors need the graph being traced");
+  Tensor total;
+  for (std::size_t i = 0; i < roots.size(); ++i) {
+    const bool given = i < root_gradients.size() && root_gradients[i].defined();
+    if (!given) {
+      check<ShapeError>(roots[i].shape().numel() == Dim(1),
+                        "gradients: a gradient is needed for a result of shape ", roots[i].shape(),
+                        "; only a result with one element has the default gradient 1");
+    } else {
+      check<ShapeError>(root_gradients[i].shape() == roots[i].shape(),
+                        "gradients: expected a gradient of shape ", roots[i].shape(), ", got ",
+                        root_gradients[i].shape());
+    }
+    const Tensor term = ops::sum(given ? ops::mul(roots[i], root_gradients[i]) : roots[i]);
+    total = total.defined() ? ops::add(total, term) : term;
+  }
+  std::vector<Tensor> result(inputs.size());
+  if (!total.defined() || !total.is_symbolic()) return result;
+  std::vector<ValueRef> wrt;
+  for (const Tensor& t : inputs) wrt.push_back(t.is_symbolic() ? value_in(graph, t) : ValueRef{});
+  const std::vector<ValueRef> grads = differentiate(graph, value_in(graph, total), wrt);
+  for (std::size_t i = 0; i < grads.size(); ++i)
+    if (grads[i].valid()) result[i] = symbol(graph, grads[i]);
+  return result;
 }
 
 }  // namespace lamella

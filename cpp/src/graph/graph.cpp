@@ -118,6 +118,8 @@ void Graph::output(const std::string& name, const Tensor& value) {
   data_->outputs.push_back({name, value_in(data_, value)});
 }
 
+Tensor Graph::constant(const Tensor& value) { return symbol(data_, value_in(data_, value)); }
+
 void Graph::set_loss(const Tensor& loss) {
   check<ShapeError>(loss.shape().numel() == Dim(1), "loss: expected a scalar, got shape ",
                     loss.shape());

@@ -1,6 +1,7 @@
 #include "ops/conv.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "lamella/ops.h"
 #include "ops/common.h"
@@ -307,7 +308,49 @@ struct PoolAttrs {
     g.groups = g.c;
     return g;
   }
+  /// For each window the element of `values` (x's shape) where x has its first maximum y.
+  Tensor select_first_maximum(const Tensor& x, const Tensor& y, const Tensor& values) const;
 };
+
+Tensor PoolAttrs::select_first_maximum(const Tensor& x, const Tensor& y,
+                                       const Tensor& values) const {
+  const int axes = spatial(x.shape());
+  std::vector<std::pair<std::int64_t, std::int64_t>> widths(static_cast<std::size_t>(axes) + 2);
+  std::vector<Dim> starts(widths.size(), Dim(0)), sizes(widths.size());
+  std::vector<std::int64_t> steps(widths.size(), 1);
+  sizes.front() = x.shape()[0];
+  sizes.back() = x.shape().back();
+  for (int i = 0; i < axes; ++i) {
+    const auto u = static_cast<std::size_t>(i);
+    check<ShapeError>(x.shape()[1 + i].known() && y.shape()[1 + i].known(),
+                      "max_pool: second derivatives need known spatial sizes, got shape ",
+                      x.shape());
+    const std::int64_t in = x.shape()[1 + i].value(), out = y.shape()[1 + i].value();
+    const std::int64_t before = conv.pad_before(in, size[u], u);
+    const std::int64_t reach = (out - 1) * conv.strides[u] + size[u];
+    widths[u + 1] = {before, std::max<std::int64_t>(0, reach - before - in)};
+    sizes[u + 1] = y.shape()[1 + i];
+    steps[u + 1] = conv.strides[u];
+  }
+  const Tensor padded = ops::pad(x, widths, -std::numeric_limits<double>::infinity());
+  const Tensor from = ops::pad(values, widths);
+  Tensor result = ops::full(y.shape(), 0, values.dtype());
+  Tensor found;
+  std::vector<std::int64_t> at(static_cast<std::size_t>(axes), 0);
+  for (bool more = true; more;) {
+    for (std::size_t u = 0; u < at.size(); ++u) starts[u + 1] = Dim(at[u]);
+    const Tensor hit = ops::equal(ops::slice(padded, starts, sizes, steps), y);
+    const Tensor here = found.defined() ? ops::logical_and(hit, ops::logical_not(found)) : hit;
+    result = ops::where(here, ops::slice(from, starts, sizes, steps), result);
+    found = found.defined() ? ops::logical_or(found, hit) : hit;
+    more = false;
+    for (std::size_t u = at.size(); u-- > 0 && !more;) {
+      more = ++at[u] < size[u];
+      if (!more) at[u] = 0;
+    }
+  }
+  return result;
+}
 
 struct Pool final : OpBase<Pool> {
   static constexpr const char* kName = "pool";
@@ -352,10 +395,14 @@ struct PoolGrad final : OpBase<PoolGrad> {
   void visit(AttrVisitor& v) override { attrs.visit(v); }
   void vjp(const Vjp& v) const override {
     // Linear in dy; for max pooling the choice of the maximum is locally constant.
-    check(attrs.average, "max_pool: second derivatives are not available");
+    if (!v.needs[2]) return;
+    if (!attrs.average) {
+      v.result[2] = attrs.select_first_maximum(v.in[0], v.in[1], v.grad[0]);
+      return;
+    }
     auto op = std::make_shared<Pool>();
     op->attrs = attrs;
-    if (v.needs[2]) v.result[2] = apply1(op, {v.grad[0]});
+    v.result[2] = apply1(op, {v.grad[0]});
   }
 };
 

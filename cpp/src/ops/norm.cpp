@@ -21,6 +21,43 @@ void check_norm(const char* op, std::span<const Spec> in) {
                       in[i].shape);
 }
 
+/// The gradient of a normalization's gradient, over the axes that were normalized, in ops that can
+/// be differentiated on. With S the mean over `axes`, r = rsqrt(var + epsilon), h = (x - mean) r,
+/// g = dy gamma and the projection P(u) = u - S(u) - h S(u h), the outputs are
+/// dx = r P(g), dgamma = sum dy h, dbeta = sum dy. Mean and variance count as functions of x.
+void norm_grad_vjp(const Vjp& v, bool scale, double epsilon, const ops::Axes& axes) {
+  using namespace ops;
+  const Tensor& x = v.in[0];
+  const Tensor& dy = v.in[3];
+  const auto zeros = [](const Tensor& like, const Tensor& given) {
+    return given.defined() ? given : full(like.shape(), 0, like.dtype());
+  };
+  const Tensor a = zeros(x, v.grad[0]);
+  const auto average = [&](const Tensor& u) { return mean(u, axes, true); };
+  const Tensor centred = sub(x, average(x));
+  const Tensor var = average(square(centred));
+  const Tensor r = rsqrt(add(var, Tensor::scalar(epsilon, x.dtype())));
+  const Tensor h = mul(centred, r);
+  const auto project = [&](const Tensor& u) {
+    return sub(sub(u, average(u)), mul(h, average(mul(u, h))));
+  };
+  const Tensor g = scale ? mul(dy, v.in[4]) : dy;
+  const Tensor ra = mul(r, project(a));
+  const Tensor ag = average(mul(a, g)), sa = average(a), sg = average(g);
+  const Tensor ah = average(mul(a, h)), gh = average(mul(g, h));
+  Tensor by_h = neg(mul(r, add(mul(a, gh), mul(g, ah))));
+  Tensor by_dy = scale ? mul(v.in[4], ra) : ra;
+  if (v.grad[1].defined()) {
+    by_h = add(by_h, mul(v.grad[1], dy));
+    by_dy = add(by_dy, mul(v.grad[1], h));
+  }
+  if (v.grad[2].defined()) by_dy = add(by_dy, v.grad[2]);
+  const Tensor by_r = sub(sub(ag, mul(sa, sg)), mul(ah, gh));
+  v.result[0] = sub(mul(r, project(by_h)), mul(mul(square(r), h), by_r));
+  v.result[3] = by_dy;
+  if (scale) v.result[4] = sum_to(mul(dy, ra), v.in[4].shape());
+}
+
 /// Inputs x[, gamma][, beta]; outputs y, mean, var.
 struct BatchNorm final : OpBase<BatchNorm> {
   static constexpr const char* kName = "batch_norm";
@@ -87,6 +124,11 @@ struct BatchNormGrad final : OpBase<BatchNormGrad> {
   void visit(AttrVisitor& v) override {
     v.attr("scale", scale);
     v.attr("epsilon", epsilon);
+  }
+  void vjp(const Vjp& v) const override {
+    ops::Axes axes;
+    for (int i = 0; i + 1 < v.in[0].shape().rank(); ++i) axes.push_back(i);
+    norm_grad_vjp(v, scale, epsilon, axes);
   }
 };
 
@@ -178,6 +220,9 @@ struct LayerNormGrad final : OpBase<LayerNormGrad> {
   void visit(AttrVisitor& v) override {
     v.attr("scale", scale);
     v.attr("epsilon", epsilon);
+  }
+  void vjp(const Vjp& v) const override {
+    norm_grad_vjp(v, scale, epsilon, {v.in[0].shape().rank() - 1});
   }
 };
 

@@ -172,6 +172,12 @@ struct RecurrentGrad final : OpBase<RecurrentGrad> {
     return out;
   }
 
+  void vjp(const Vjp&) const override {
+    throw Error(
+        "recurrent: the fused kernel has no second derivatives; build the layer with unroll=True, "
+        "or as RNN(cell), whose steps are ordinary ops");
+  }
+
   void lower(Lowering& l) const override {
     kernels::RecurrentGradArgs args{};
     attrs.fill(args, l.in_spec(0));
