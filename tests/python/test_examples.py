@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -155,3 +156,70 @@ def test_custom_layer_script_learns_and_survives_a_file(
 
 def test_resume_script_gives_the_same_bits(tmp_path: Path) -> None:
     assert script("resume").main(tmp_path) == 0
+
+
+@pytest.fixture
+def figures() -> Iterator[None]:
+    pytest.importorskip("matplotlib").use("Agg")
+    yield
+    importlib.import_module("matplotlib.pyplot").close("all")
+
+
+# script -> what its main(folder) returns must fulfil
+THEMES: dict[str, Callable[[Any], bool]] = {
+    "activations": lambda r: max(r, key=r.get) != "sigmoid" and r["relu"] > 0.93,
+    "autoencoder": lambda r: r[0] < 0.6 and r[1] < 0.6,
+    "class_imbalance": lambda r: (
+        r["unweighted"][1] < 0.2 and r["class weights"][1] > 0.7
+    ),
+    "feature_maps": lambda r: r > 0.95,
+    "gan": lambda r: r < 0.15,
+    "initialization": lambda r: r["zeros"] < 0.2 and r["relu, He"] > 0.95,
+    "line_fit": lambda r: max(map(abs, r)) < 1e-3,
+    "logistic_regression": lambda r: (
+        r["line"] > 0.98
+        and r["parabola, one neuron"] < 0.95 < r["parabola, hidden layer"]
+    ),
+    "optimizers": lambda r: max(r.values()) < 0.4 and r["Adam"] < r["SGD"],
+    "overfitting": lambda r: min(r["L2"], r["dropout"]) < 0.8 * r["none"],
+    "perceptron": lambda r: r["and"] == 1 and r["xor"] < 1,
+    "recurrent": lambda r: r[0] < 0.01 and r[1] > 0.95,
+    "relu_approximation": lambda r: r[1] > r[2] > r[100] and r[100] < 1e-3,
+}
+
+
+@pytest.mark.usefixtures("figures")
+@pytest.mark.parametrize("name", THEMES)
+def test_script_shows_what_its_theme_says(name: str, tmp_path: Path) -> None:
+    result = script(name).main(tmp_path)
+    assert THEMES[name](result), result
+    assert list(tmp_path.glob("*.png"))
+
+
+def test_backpropagation_script_equals_autodiff() -> None:
+    assert script("backpropagation").main() < 1e-12
+
+
+@pytest.mark.usefixtures("figures")
+def test_digits_mlp_script_gains_from_a_hidden_layer(tmp_path: Path) -> None:
+    accuracy = script("digits_mlp").main("digits", tmp_path)
+    assert accuracy["100"] > accuracy["softmax alone"] > 0.9
+    assert len(list(tmp_path.glob("*.png"))) == 3
+
+
+@pytest.mark.usefixtures("figures")
+def test_own_digit_script_reads_a_seven_and_keeps_its_network(tmp_path: Path) -> None:
+    pytest.importorskip("PIL")
+    own = script("own_digit")
+    assert own.main(folder=tmp_path) == 7
+    written = (tmp_path / "own_digit.keras").stat().st_mtime_ns
+    assert own.main(tmp_path / "own_digit.png", tmp_path) == 7
+    assert (tmp_path / "own_digit.keras").stat().st_mtime_ns == written
+
+
+def test_every_script_is_run_by_a_test() -> None:
+    if not SCRIPTS.is_dir():
+        pytest.skip("the tests run without the checkout")
+    text = Path(__file__).read_text(encoding="utf-8")
+    missing = [p.stem for p in SCRIPTS.glob("*.py") if f'"{p.stem}"' not in text]
+    assert missing == []
