@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from .io_utils import (
@@ -18,10 +19,12 @@ from .rng import get_random_seed, set_random_seed
 from .session import clear_session
 
 if TYPE_CHECKING:
+    from .dataset import Dataset
     from .file_utils import get_file, hash_file, validate_file
 
 __all__ = [
     "CustomObjectScope",
+    "Dataset",
     "Profile",
     "Progbar",
     "PyDataset",
@@ -51,6 +54,11 @@ __all__ = [
 # The network modules of the standard library are not needed to train.
 _FROM_FILES = ("get_file", "hash_file", "validate_file")
 
+# What reads and prepares data is loaded when it is first used.
+_FROM_DATA = {
+    "Dataset": "dataset",
+}
+
 # Keras has these both here and in `saving`, where they live.
 _FROM_SAVING = (
     "CustomObjectScope",
@@ -69,6 +77,9 @@ def __getattr__(name: str) -> Any:
         from . import file_utils
 
         return getattr(file_utils, name)
+    if name in _FROM_DATA:
+        module = importlib.import_module(f"{__name__}.{_FROM_DATA[name]}")
+        return getattr(module, name)
     if name in _FROM_SAVING:
         from .. import saving
 
