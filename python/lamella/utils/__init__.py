@@ -29,6 +29,7 @@ __all__ = [
     "Progbar",
     "PyDataset",
     "Sequence",
+    "audio_dataset_from_directory",
     "clear_session",
     "custom_object_scope",
     "deserialize_keras_object",
@@ -41,22 +42,42 @@ __all__ = [
     "get_registered_object",
     "hash_file",
     "is_interactive_logging_enabled",
+    "is_keras_tensor",
     "normalize",
+    "pack_x_y_sample_weight",
+    "pad_sequences",
     "plot_history",
     "profile",
     "register_keras_serializable",
     "serialize_keras_object",
     "set_random_seed",
+    "split_dataset",
+    "standardize_dtype",
+    "text_dataset_from_directory",
+    "timeseries_dataset_from_array",
     "to_categorical",
+    "unpack_x_y_sample_weight",
     "validate_file",
 ]
 
 # The network modules of the standard library are not needed to train.
 _FROM_FILES = ("get_file", "hash_file", "validate_file")
 
+
+def is_keras_tensor(x: Any) -> bool:
+    """Return True for a placeholder: what `Input` and layers called on it return."""
+    return getattr(type(x), "_is_placeholder", False)
+
+
 # What reads and prepares data is loaded when it is first used.
 _FROM_DATA = {
     "Dataset": "dataset",
+    "audio_dataset_from_directory": "audio_dataset",
+    "pack_x_y_sample_weight": "splitting",
+    "pad_sequences": "sequence_utils",
+    "split_dataset": "splitting",
+    "text_dataset_from_directory": "text_dataset",
+    "timeseries_dataset_from_array": "timeseries_dataset",
 }
 
 # Keras has these both here and in `saving`, where they live.
@@ -80,6 +101,14 @@ def __getattr__(name: str) -> Any:
     if name in _FROM_DATA:
         module = importlib.import_module(f"{__name__}.{_FROM_DATA[name]}")
         return getattr(module, name)
+    if name == "standardize_dtype":
+        from ..config import standardize_dtype
+
+        return standardize_dtype
+    if name == "unpack_x_y_sample_weight":
+        from ..models.data import unpack_x_y_sample_weight
+
+        return unpack_x_y_sample_weight
     if name in _FROM_SAVING:
         from .. import saving
 

@@ -123,6 +123,7 @@ class Dataset:
 
     class_names: list[str] | None
     file_paths: list[str]
+    _batch_size: int | None = None  # what `batch` was called with
 
     def __init__(
         self, source: Callable[[], Iterator[Any]], cardinality: int = UNKNOWN
@@ -303,7 +304,9 @@ class Dataset:
         count = self._cardinality
         if count >= 0:
             count = count // size if drop_remainder else -(-count // size)
-        return Dataset(batches, count)
+        result = Dataset(batches, count)
+        result._batch_size = size
+        return result
 
     def unbatch(self) -> Dataset:
         """Return the rows of the batches, one by one."""
