@@ -253,17 +253,17 @@ class HostLayer(Layer):
         if isinstance(inputs, list | tuple):
             shapes = [tuple(x.shape) for x in inputs]
         shape = self.compute_output_shape(shapes)
-        dims = tuple(first.dims[:1]) + shape[1:] if shape[:1] == (None,) else shape
+        dims = [first.dims[i] if n is None else n for i, n in enumerate(shape)]
         return _core.full(dims, 0, self._output_dtype)
 
     def _refuse_symbolic(self, *inputs: Any) -> None:
         """Refuse a tensor without values.
 
         Raises:
-            ValueError: in a model that is being compiled.
+            StateError: in a model that is being compiled.
         """
         if any(is_symbolic(x) for x in inputs):
-            raise ValueError(
+            raise _core.StateError(
                 f"{self._who()}: it works on values in Python and cannot be a part of "
                 "a compiled model. Apply it to the data before the model "
                 "(dataset.map(layer)), or use compile(run_eagerly=True)."

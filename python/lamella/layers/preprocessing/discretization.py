@@ -166,6 +166,9 @@ class Discretization(Layer):
             depth = len(self.bin_boundaries) + 1
         return encoded_shape(input_shape, self.output_mode, depth)
 
+    # `load_own_variables` takes arrays that this layer does not have.
+    _reads_own_state = True
+
     def load_own_variables(self, store: Any) -> None:
         """Read the summary that older versions of Keras wrote."""
         if len(store.keys()) == 1:

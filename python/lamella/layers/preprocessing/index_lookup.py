@@ -53,6 +53,8 @@ class IndexLookup(HostLayer):
         name: name of the layer.
         salt: integer or pair: choose among several out-of-vocabulary indices by
             SipHash.
+        vocabulary_size: size of a vocabulary that will be loaded; files hold it.
+        has_input_vocabulary: whether `adapt` is refused; default: with a vocabulary.
         **kwargs: `trainable`, `dtype`: not used.
 
     Input shape: any. Output shape: the input's; for encodings as in
@@ -80,11 +82,12 @@ class IndexLookup(HostLayer):
         oov_method: str = "floormod",
         name: str | None = None,
         salt: Any = None,
+        *,
+        vocabulary_size: int | None = None,
+        has_input_vocabulary: bool | None = None,
         **kwargs: Any,
     ) -> None:
         who = type(self).__name__
-        frozen = kwargs.pop("vocabulary_size", None)
-        given = kwargs.pop("has_input_vocabulary", vocabulary is not None)
         for unused in ("trainable", "dtype"):
             kwargs.pop(unused, None)
         super().__init__(name=name, **kwargs)
@@ -138,8 +141,10 @@ class IndexLookup(HostLayer):
         self.salt = check_salt(who, salt)
         self.input_vocabulary = None if isinstance(vocabulary, str) else vocabulary
         self.input_idf_weights = idf_weights
-        self._has_input_vocabulary = given
-        self._frozen_vocab_size: int | None = frozen
+        if has_input_vocabulary is None:
+            has_input_vocabulary = vocabulary is not None
+        self._has_input_vocabulary = has_input_vocabulary
+        self._frozen_vocab_size = vocabulary_size
         self._output_dtype = "int64" if self.output_mode == "int" else config.floatx()
         self.idf_weights: np.ndarray | None = None
         self._tokens: list[Any] = []

@@ -171,9 +171,6 @@ class IntegerLookup(IndexLookup):
     def _read(self, values: Any) -> np.ndarray:
         return as_integers(values, self._who())
 
-    def _stand_in(self, inputs: Any) -> Any:
-        return self.call(inputs)
-
     def _lookup_symbolic(self, inputs: Any) -> Any:
         """Return the indices (or integers) by comparing with the whole vocabulary."""
         x = ops.cast(inputs, "int64")

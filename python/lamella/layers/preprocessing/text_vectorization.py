@@ -55,6 +55,8 @@ class TextVectorization(HostLayer):
         ragged: must be False.
         encoding: must be "utf-8".
         name: name of the layer.
+        vocabulary_size: size of a vocabulary that will be loaded; files hold it.
+        has_input_vocabulary: whether `adapt` is refused; default: with a vocabulary.
         **kwargs: `dtype`, `trainable`: not used.
 
     Input shape: (batch,) or (batch, 1) of texts.
@@ -86,11 +88,12 @@ class TextVectorization(HostLayer):
         ragged: bool = False,
         encoding: str = "utf-8",
         name: str | None = None,
+        *,
+        vocabulary_size: int | None = None,
+        has_input_vocabulary: bool | None = None,
         **kwargs: Any,
     ) -> None:
         who = "TextVectorization"
-        given = kwargs.pop("has_input_vocabulary", vocabulary is not None)
-        size = kwargs.pop("vocabulary_size", None)
         super().__init__(name=name, **kwargs)
         check_sparse(who, sparse)
         if ragged:
@@ -140,9 +143,9 @@ class TextVectorization(HostLayer):
             pad_to_max_tokens=pad_to_max_tokens,
             mask_token="",
             output_mode=output_mode,
-            has_input_vocabulary=given,
+            has_input_vocabulary=has_input_vocabulary,
             encoding=encoding,
-            vocabulary_size=size,
+            vocabulary_size=vocabulary_size,
         )
 
     # -- the vocabulary ------------------------------------------------------
