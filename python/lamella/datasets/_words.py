@@ -90,7 +90,7 @@ def _read_npy(data: bytes) -> npt.NDArray[Any]:
     if not isinstance(array, np.ndarray) or array.ndim != 1:
         raise ValueError("expected a vector of lists of numbers")
     for row in array:
-        if not isinstance(row, list) or not all(type(n) is int for n in row):
+        if not isinstance(row, list | tuple) or {*map(type, row)} - {int}:
             raise ValueError("expected lists of integers")
     return array
 
