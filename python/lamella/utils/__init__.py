@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CustomObjectScope",
     "Dataset",
+    "FeatureSpace",
     "Profile",
     "Progbar",
     "PyDataset",
@@ -72,6 +73,7 @@ def is_keras_tensor(x: Any) -> bool:
 # What reads and prepares data is loaded when it is first used.
 _FROM_DATA = {
     "Dataset": "dataset",
+    "FeatureSpace": "feature_space",
     "audio_dataset_from_directory": "audio_dataset",
     "pack_x_y_sample_weight": "splitting",
     "pad_sequences": "sequence_utils",
