@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import importlib
 import io
 import logging
 import shutil
@@ -316,6 +317,10 @@ def test_missing_set_names_file_folders_and_variable(
         ("fashion_mnist", "train-images-idx3-ubyte.gz"),
         ("cifar10", "cifar-10-binary.tar.gz"),
         ("boston_housing", "boston_housing.csv"),
+        ("cifar100", "cifar-100-binary.tar.gz"),
+        ("imdb", "imdb.npz"),
+        ("reuters", "reuters.npz"),
+        ("california_housing", "california_housing.npz"),
     ):
         with pytest.raises(datasets.DatasetError) as caught:
             getattr(datasets, name).load_data()
@@ -375,3 +380,162 @@ def test_cifar10_damaged_archive_raises(
     archive.write_bytes(b"no archive")
     with pytest.raises(OSError, match="cannot read"):
         datasets.cifar10.load_data()
+
+
+# Words, districts and a hundred kinds of images, from small files made here
+
+
+def object_array(rows: list[list[int]]) -> np.ndarray:
+    array = np.empty(len(rows), dtype=object)
+    array[:] = rows
+    return array
+
+
+@pytest.fixture
+def small_sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """imdb, reuters, california_housing and cifar100 of a few rows."""
+    rng = np.random.default_rng(0)
+
+    def rows(n: int) -> np.ndarray:
+        lengths = rng.integers(1, 9, n)
+        return object_array([rng.integers(1, 30, k).tolist() for k in lengths])
+
+    for name in ("imdb", "reuters", "california_housing", "cifar100"):
+        (tmp_path / name).mkdir()
+    np.savez(
+        tmp_path / "imdb" / "imdb.npz",
+        x_train=rows(20),
+        y_train=rng.integers(0, 2, 20),
+        x_test=rows(10),
+        y_test=rng.integers(0, 2, 10),
+    )
+    np.savez(
+        tmp_path / "reuters" / "reuters.npz", x=rows(30), y=rng.integers(0, 46, 30)
+    )
+    for name in ("imdb", "reuters"):
+        index = tmp_path / name / f"{name}_word_index.json"
+        index.write_text('{"the": 1, "caf\\u00e9": 2}')
+    np.savez(
+        tmp_path / "california_housing" / "california_housing.npz",
+        x=rng.normal(size=(700, 8)).astype("float32"),
+        y=rng.normal(size=700).astype("float32"),
+    )
+    folder = tmp_path / "cifar100" / "cifar-100-binary"
+    folder.mkdir()
+    for part, n in (("train", 4), ("test", 2)):
+        records = rng.integers(0, 20, (n, 2 + 3072)).astype("uint8")
+        (folder / f"{part}.bin").write_bytes(records.tobytes())
+    monkeypatch.setenv("LAMELLA_DATA", str(tmp_path))
+    return tmp_path
+
+
+WORDS: list[dict[str, Any]] = [
+    {},
+    {"num_words": 15},
+    {"num_words": 20, "skip_top": 6},
+    {"maxlen": 6},
+    {"start_char": None, "index_from": 0},
+    {"start_char": None, "index_from": 5},
+    {"oov_char": None, "num_words": 12, "skip_top": 4},
+    {"seed": 7, "oov_char": 0, "num_words": 10},
+]
+
+
+@pytest.mark.parametrize("arguments", WORDS)
+@pytest.mark.parametrize("name", ["imdb", "reuters"])
+def test_words_equal_what_keras_makes_of_the_same_file(
+    small_sets: Path, monkeypatch: Any, name: str, arguments: dict[str, Any]
+) -> None:
+    keras = pytest.importorskip("keras", exc_type=ImportError)
+    reference = getattr(keras.datasets, name)
+    inner = importlib.import_module(f"keras.src.datasets.{name}")
+    file = str(small_sets / name / f"{name}.npz")
+    monkeypatch.setattr(inner, "get_file", lambda *_, **__: file)
+    got = getattr(datasets, name).load_data(**arguments)
+    want = reference.load_data(**arguments)
+    for (x, y), (want_x, want_y) in zip(got, want, strict=True):
+        assert x.dtype == object
+        assert [list(row) for row in x] == [list(row) for row in want_x]
+        np.testing.assert_array_equal(y, want_y)
+
+
+def test_words_by_hand(small_sets: Path) -> None:
+    file = small_sets / "imdb" / "imdb.npz"
+    x = object_array([[1, 2, 9], [3]])
+    y = np.array([0, 1])
+    np.savez(file, x_train=x, y_train=y, x_test=x, y_test=y)
+    (rows, labels), _ = datasets.imdb.load_data(num_words=6)
+    found = dict(zip(labels.tolist(), rows.tolist(), strict=True))
+    assert found == {0: [1, 4, 5, 2], 1: [1, 2]}
+    assert datasets.imdb.get_word_index() == {"the": 1, "café": 2}
+    assert datasets.reuters.get_word_index() == {"the": 1, "café": 2}
+    names = datasets.reuters.get_label_names()
+    assert (len(names), names[0], names[3], names[-1]) == (46, "cocoa", "earn", "lead")
+    with pytest.raises(ValueError, match="shorter than maxlen=1"):
+        datasets.imdb.load_data(maxlen=1)
+
+
+class Attack:
+    """Pickled, it runs code when an ordinary unpickler reads it."""
+
+    def __reduce__(self) -> Any:
+        return (exec, ("raise SystemExit('it ran')",))
+
+
+@pytest.mark.parametrize("content", [Attack(), {"a": 1}, "text", 1.5])
+def test_words_never_run_code_of_a_file(small_sets: Path, content: Any) -> None:
+    rows = np.empty(2, dtype=object)
+    rows[:] = [[1], content]
+    np.savez(small_sets / "reuters" / "reuters.npz", x=rows, y=np.zeros(2, int))
+    with pytest.raises(datasets.DatasetError, match=r"cannot read .*reuters.npz"):
+        datasets.reuters.load_data()
+
+
+def test_damaged_words_raise(small_sets: Path) -> None:
+    file = small_sets / "reuters" / "reuters.npz"
+    whole = file.read_bytes()
+    for damaged in (b"", b"text", whole[: len(whole) // 2]):
+        file.write_bytes(damaged)
+        with pytest.raises(datasets.DatasetError, match=r"reuters.load_data: cannot"):
+            datasets.reuters.load_data()
+    np.savez(file, x=np.arange(3))
+    with pytest.raises(datasets.DatasetError, match="cannot read"):
+        datasets.reuters.load_data()
+
+
+@pytest.mark.parametrize("version", ["large", "small"])
+def test_california_housing_is_cut_as_in_keras(small_sets: Path, version: str) -> None:
+    with np.load(small_sets / "california_housing" / "california_housing.npz") as file:
+        x, y = file["x"], file["y"]
+    n = 600 if version == "small" else 700
+    order = np.arange(n)
+    np.random.RandomState(113).shuffle(order)
+    parts = datasets.california_housing.load_data(version)
+    cut = int(n * 0.8)
+    np.testing.assert_array_equal(parts[0][0], x[order[:cut]])
+    np.testing.assert_array_equal(parts[1][1], y[order[cut:]])
+    with pytest.raises(ValueError, match="version must be 'large' or 'small'"):
+        datasets.california_housing.load_data("medium")
+
+
+def test_cifar100_has_fine_and_coarse_labels(small_sets: Path) -> None:
+    raw = (small_sets / "cifar100" / "cifar-100-binary" / "train.bin").read_bytes()
+    records = np.frombuffer(raw, "uint8").reshape(4, -1)
+    for mode, column in (("coarse", 0), ("fine", 1)):
+        (x, y), (x_test, y_test) = datasets.cifar100.load_data(mode)
+        assert (x.shape, x_test.shape) == ((4, 32, 32, 3), (2, 32, 32, 3))
+        assert y_test.shape == (2, 1)
+        np.testing.assert_array_equal(y[:, 0], records[:, column])
+        np.testing.assert_array_equal(x[1, 0, :5, 2], records[1, 2 + 2048 : 2 + 2053])
+    with pytest.raises(ValueError, match="label_mode must be"):
+        datasets.cifar100.load_data("x")
+    archive = small_sets / "cifar100" / "cifar-100-binary.tar.gz"
+    with tarfile.open(archive, "w:gz") as tar:
+        tar.add(small_sets / "cifar100" / "cifar-100-binary", "cifar-100-binary")
+    shutil.rmtree(small_sets / "cifar100" / "cifar-100-binary")
+    assert datasets.cifar100.load_data("coarse")[0][1].tolist() == [
+        [label] for label in records[:, 0]
+    ]
+    archive.write_bytes(b"no archive")
+    with pytest.raises(datasets.DatasetError, match="cannot read"):
+        datasets.cifar100.load_data()

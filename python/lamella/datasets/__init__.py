@@ -10,20 +10,35 @@ is never another one instead.
 
 from __future__ import annotations
 
-from . import boston_housing, cifar10, digits, fashion_mnist, mnist, toy
+from . import (
+    boston_housing,
+    california_housing,
+    cifar10,
+    cifar100,
+    digits,
+    fashion_mnist,
+    imdb,
+    mnist,
+    reuters,
+    toy,
+)
 from ._files import DatasetError
 from .toy import circles, gaussians, moons, spirals, xor
 
 __all__ = [
     "DatasetError",
     "boston_housing",
+    "california_housing",
     "cifar10",
+    "cifar100",
     "circles",
     "digits",
     "fashion_mnist",
     "gaussians",
+    "imdb",
     "mnist",
     "moons",
+    "reuters",
     "spirals",
     "toy",
     "xor",

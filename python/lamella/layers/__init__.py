@@ -31,8 +31,6 @@ from lamella.layers.core import (
     Identity,
     Lambda,
     Masking,
-    Normalization,
-    Rescaling,
 )
 from lamella.layers.einsum_dense import EinsumDense
 from lamella.layers.input import Input, InputLayer
@@ -89,6 +87,18 @@ from lamella.layers.pooling import (
     MaxPooling2D,
     MaxPooling3D,
 )
+from lamella.layers.preprocessing import (
+    CategoryEncoding,
+    Discretization,
+    HashedCrossing,
+    Hashing,
+    IntegerLookup,
+    Normalization,
+    Pipeline,
+    Rescaling,
+    StringLookup,
+    TextVectorization,
+)
 from lamella.layers.recurrent import RNN
 from lamella.layers.recurrent_cells import (
     GRUCell,
@@ -140,6 +150,7 @@ __all__ = [
     "AvgPool3D",
     "BatchNormalization",
     "Bidirectional",
+    "CategoryEncoding",
     "Concatenate",
     "Conv1D",
     "Conv1DTranspose",
@@ -157,6 +168,7 @@ __all__ = [
     "Dense",
     "DepthwiseConv1D",
     "DepthwiseConv2D",
+    "Discretization",
     "Dot",
     "Dropout",
     "ELU",
@@ -180,10 +192,13 @@ __all__ = [
     "GlobalMaxPooling2D",
     "GlobalMaxPooling3D",
     "GroupNormalization",
+    "HashedCrossing",
+    "Hashing",
     "Identity",
     "Input",
     "InputLayer",
     "InputSpec",
+    "IntegerLookup",
     "LSTM",
     "LSTMCell",
     "Lambda",
@@ -204,6 +219,7 @@ __all__ = [
     "Normalization",
     "PReLU",
     "Permute",
+    "Pipeline",
     "RMSNormalization",
     "RNN",
     "ReLU",
@@ -221,7 +237,9 @@ __all__ = [
     "SpatialDropout2D",
     "SpatialDropout3D",
     "StackedRNNCells",
+    "StringLookup",
     "Subtract",
+    "TextVectorization",
     "TimeDistributed",
     "UnitNormalization",
     "UpSampling1D",

@@ -1,11 +1,9 @@
-"""Dense, Activation, Embedding, Identity, Lambda, Rescaling, Normalization."""
+"""Dense, Activation, Embedding, Identity, Lambda, Masking."""
 
 from __future__ import annotations
 
 import inspect
 from typing import Any
-
-import numpy as np
 
 from lamella import (
     _core,
@@ -27,8 +25,6 @@ __all__ = [
     "Identity",
     "Lambda",
     "Masking",
-    "Normalization",
-    "Rescaling",
 ]
 
 
@@ -459,165 +455,3 @@ class Masking(Layer):
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
         return {**super().get_config(), "mask_value": self.mask_value}
-
-
-class Rescaling(Layer):
-    """output = input * scale + offset, for example Rescaling(1 / 255).
-
-    Args:
-        scale: factor, a number or a list.
-        offset: added afterwards. Default 0.
-        **kwargs: `name`, `dtype`, ...
-    """
-
-    def __init__(self, scale: Any, offset: Any = 0.0, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.scale = scale
-        self.offset = offset
-        self.supports_masking = True
-
-    def call(self, inputs: Any) -> Any:
-        """Return inputs * scale + offset."""
-        x = self._as_float(inputs)
-        return _core.add(
-            _core.mul(x, _constant(self.scale, self.dtype)),
-            _constant(self.offset, self.dtype),
-        )
-
-    def compute_output_shape(self, input_shape: Any) -> Any:
-        """Return the input's shape."""
-        return input_shape
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return {**super().get_config(), "scale": self.scale, "offset": self.offset}
-
-
-class Normalization(Layer):
-    """Shifts and scales features to mean 0 and variance 1.
-
-    Give `mean` and `variance`, or call `adapt(data)` before training.
-
-    Args:
-        axis: axis or axes that keep a mean and a variance of their own; None: one
-            for all. Default -1.
-        mean: known mean or None.
-        variance: known variance or None.
-        invert: whether to undo the normalization instead.
-        **kwargs: `name`, `dtype`, ...
-    """
-
-    def __init__(
-        self,
-        axis: Any = -1,
-        mean: Any = None,
-        variance: Any = None,
-        invert: bool = False,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        if (mean is None) != (variance is None):
-            raise ValueError(
-                f"Normalization: give mean and variance together, got mean={mean!r}, "
-                f"variance={variance!r}"
-            )
-        if axis is None:
-            self.axis: tuple[int, ...] = ()
-        else:
-            self.axis = (axis,) if isinstance(axis, int) else tuple(axis)
-        self.input_mean = mean
-        self.input_variance = variance
-        self.supports_masking = True
-        self.invert = bool(invert)
-        self.mean: Any = None
-        self.variance: Any = None
-        self.adapt_mean: Any = None
-        self.adapt_variance: Any = None
-        self.count: Any = None
-
-    def build(self, input_shape: Any) -> None:
-        """Make the statistics, of the size of the kept axes."""
-        rank = len(input_shape)
-        keep = sorted(a % rank for a in self.axis)
-        shape = tuple(input_shape[a] for a in keep)
-        self._broadcast = tuple(input_shape[a] if a in keep else 1 for a in range(rank))
-        self._reduce = tuple(a for a in range(rank) if a not in keep)
-        if self.input_mean is None:
-            self.adapt_mean = self.add_weight(
-                shape=shape, initializer="zeros", trainable=False, name="mean"
-            )
-            self.adapt_variance = self.add_weight(
-                shape=shape, initializer="ones", trainable=False, name="variance"
-            )
-            self.count = self.add_weight(
-                shape=(),
-                initializer="zeros",
-                dtype="int32",
-                trainable=False,
-                name="count",
-            )
-
-    def adapt(self, data: Any) -> None:
-        """Take mean and variance from an array of samples."""
-        if self.input_mean is not None:
-            raise ValueError(
-                f"{self._who()}: adapt cannot be used when mean and variance are given"
-            )
-        array = np.asarray(data)
-        if array.ndim == 1:
-            array = array[:, None]
-        if not self.built:
-            self._build_once((None, *array.shape[1:]))
-        values = array.astype("float64")
-        mean = values.mean(axis=self._reduce).reshape(self.adapt_mean.shape)
-        variance = values.var(axis=self._reduce).reshape(self.adapt_mean.shape)
-        self.adapt_mean.assign(mean)
-        self.adapt_variance.assign(variance)
-        self.count.assign(np.int32(1))
-
-    def call(self, inputs: Any) -> Any:
-        """Return (inputs - mean) / sqrt(variance)."""
-        x = self._as_float(inputs)
-        if self.input_mean is not None:
-            mean = _constant(_spread(self.input_mean, self._broadcast), self.dtype)
-            deviation = np.sqrt(
-                np.asarray(_spread(self.input_variance, self._broadcast), "float64")
-            )
-            scale = _constant(np.maximum(deviation, 1e-7), self.dtype)
-        else:
-            mean = _core.reshape(self.adapt_mean.value, self._broadcast)
-            scale = _core.maximum(
-                _core.sqrt(_core.reshape(self.adapt_variance.value, self._broadcast)),
-                1e-7,
-            )
-        if self.invert:
-            return _core.add(_core.mul(x, scale), mean)
-        return _core.div(_core.sub(x, mean), scale)
-
-    def compute_output_shape(self, input_shape: Any) -> Any:
-        """Return the input's shape."""
-        return input_shape
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return {
-            **super().get_config(),
-            "axis": list(self.axis) or None,
-            "invert": self.invert,
-            "mean": _plain(self.input_mean),
-            "variance": _plain(self.input_variance),
-        }
-
-
-def _plain(value: Any) -> Any:
-    return None if value is None else np.asarray(value).tolist()
-
-
-def _spread(value: Any, shape: tuple[int, ...]) -> np.ndarray:
-    array = np.asarray(value)
-    return array.reshape(shape) if array.size > 1 else array.reshape(())
-
-
-def _constant(value: Any, dtype: str) -> Any:
-    array = np.asarray(value, dtype=dtype)
-    return float(array) if array.ndim == 0 else _core.from_numpy(array)

@@ -291,9 +291,12 @@ class BatchFeed:
     def num_batches(self, batch_size: int = 0) -> int | None:
         """Return the number of batches if the source knows it."""
         del batch_size
-        if hasattr(self.source, "__len__"):
+        if not hasattr(self.source, "__len__"):
+            return None
+        try:
             return len(self.source)
-        return None
+        except TypeError:  # an endless or unknown number
+            return None
 
     def _next_raw(self) -> Any:
         if self._iterator is None:

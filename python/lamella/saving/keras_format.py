@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lamella.saving import atomic, hdf5
+from lamella.saving import assets, atomic, hdf5
 from lamella.saving.serialization import (
     deserialize_keras_object,
     object_sharing,
@@ -48,6 +48,7 @@ KERAS_VERSION = "3.15.1"  # whose layout is written
 _CONFIG = "config.json"
 _METADATA = "metadata.json"
 _WEIGHTS = "model.weights.h5"
+_ASSETS = "assets/"
 _BOMB_FLOOR = 1 << 28
 _BOMB_RATIO = 100
 
@@ -293,12 +294,15 @@ def _plan_layer(
     """Compare a layer with its group; return what is wrong, or None."""
     expected = own_arrays(obj)
     found = {} if group is None else _read_all(group, title)
-    own_loader = "load_own_variables" in {
+    sizes_unknown = getattr(obj, "_reads_own_state", False)
+    own_loader = sizes_unknown or "load_own_variables" in {
         name
         for cls in type(obj).__mro__
         if not cls.__module__.startswith("lamella.")
         for name in vars(cls)
     }
+    if sizes_unknown and not expected and not found:
+        return None
     if own_loader:  # the user's layer reads its own state as it likes
         if group is not None and (found or expected):
             plan.steps.append((obj, found))
@@ -423,6 +427,8 @@ def save_model(
         _CONFIG: config_json(model, include_optimizer).encode(),
         _WEIGHTS: weights_to_bytes(model, include_optimizer),
     }
+    for name, data in assets.collect(walk(model)).items():
+        members[_ASSETS + name] = data
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for name, data in members.items():
@@ -488,6 +494,11 @@ class _Archive:
                         "(Keras's default)"
                     )
         return self.member(_WEIGHTS)
+
+    def assets(self) -> dict[str, bytes]:
+        """Return the files of the layers by their paths."""
+        names = [n for n in self.zip.namelist() if n.startswith(_ASSETS)]
+        return {n[len(_ASSETS) :]: self.member(n) for n in names if n[-1] != "/"}
 
 
 def read_json(data: bytes | str, title: str, what: str) -> Any:
@@ -555,6 +566,7 @@ def load_model(
     with hdf5.open_bytes(weights, title) as file:
         build_optimizer(model)
         load_weights_from(file, model, title, optimizer="must fit")
+    assets.load(walk(model), archive.assets(), title)
     return model
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from lamella.saving import atomic
+from lamella.saving import assets, atomic
 from lamella.saving.keras_format import (
     KERAS_VERSION,
     assign,
@@ -152,6 +152,9 @@ def save_model(
         "config": config_json(model, include_optimizer),
         "keras_version": KERAS_VERSION,
     }
+    files = assets.to_text(walk(model))
+    if files is not None:
+        metadata["assets"] = files
     _write(model, filepath, metadata, _graphs(model, compiled), compiled, "save_model")
 
 
@@ -294,6 +297,8 @@ def load_model(
     model = model_from_json_text(metadata["config"], title, custom_objects, compile)
     build_optimizer(model)
     _load_into(model, tensors, title, optimizer=compile)
+    if "assets" in metadata:
+        assets.from_text(walk(model), metadata["assets"], title)
     return model
 
 
