@@ -23,6 +23,7 @@ __all__ = [
     "map_coordinates",
     "perspective_transform",
     "positions",
+    "project",
 ]
 
 INTERPOLATIONS = {"nearest": 0, "bilinear": 1}
@@ -289,23 +290,34 @@ def affine_transform(
             f"{who}: transform must have shape (8,) or (n, 8), got "
             f"transform.shape={t.shape}"
         )
-    layout = ImageLayout(images, data_format, who)
-    x = layout.images
+    tilted = t.is_symbolic or bool(np.any(t.numpy()[..., 6:]))
     t = _core.expand_dims(t, 0) if t.ndim == 1 else t
-    flat = t.is_symbolic or bool(np.any(t.numpy()[:, 6:]))
-    down, right = _grid(x.dims[1], x.dims[2], t.dtype)
-
-    def part(i: int) -> Tensor:
-        return _core.reshape(t[:, i], (t.dims[0], 1, 1))
-
-    to_right = part(0) * right + part(1) * down + part(2)
-    to_down = part(3) * right + part(4) * down + part(5)
-    if flat:
-        k = part(6) * right + part(7) * down + 1.0
-        to_right, to_down = to_right / k, to_down / k
+    layout = ImageLayout(images, data_format, who)
+    entries = [t[:, i] for i in range(8 if tilted else 6)]
     return layout.restore(
-        _sample_images(x, to_down, to_right, interpolation, fill_mode, fill_value)
+        project(layout.images, entries, interpolation, fill_mode, fill_value)
     )
+
+
+def project(
+    x: Tensor,
+    transform: list[Tensor],
+    interpolation: str,
+    fill_mode: str,
+    fill_value: float,
+) -> Tensor:
+    """(n, h, w, c) under the map with the entries a0, a1, a2, b0, b1, b2[, c0, c1].
+
+    Each entry has the shape (n,) or (1,).
+    """
+    t = [_core.reshape(entry, (-1, 1, 1)) for entry in transform]
+    down, right = _grid(x.dims[1], x.dims[2], t[0].dtype)
+    to_right = t[0] * right + t[1] * down + t[2]
+    to_down = t[3] * right + t[4] * down + t[5]
+    if len(t) == 8:
+        k = t[6] * right + t[7] * down + 1.0
+        to_right, to_down = to_right / k, to_down / k
+    return _sample_images(x, to_down, to_right, interpolation, fill_mode, fill_value)
 
 
 def _square_to(points: Tensor) -> list[Tensor]:
@@ -403,14 +415,8 @@ def perspective_transform(
         _core.expand_dims(p, 0) if p.ndim == 2 else p
         for p in (cast(start, "float64"), cast(end, "float64"))
     )
-    t = [_core.reshape(cast(v, kind), (-1, 1, 1)) for v in _homography(start, end)]
-    down, right = _grid(x.dims[1], x.dims[2], kind)
-    k = t[6] * right + t[7] * down + 1.0
-    to_right = (t[0] * right + t[1] * down + t[2]) / k
-    to_down = (t[3] * right + t[4] * down + t[5]) / k
-    return layout.restore(
-        _sample_images(x, to_down, to_right, interpolation, "constant", fill_value)
-    )
+    entries = [cast(entry, kind) for entry in _homography(start, end)]
+    return layout.restore(project(x, entries, interpolation, "constant", fill_value))
 
 
 def displace(
