@@ -19,6 +19,8 @@ from .session import clear_session
 
 if TYPE_CHECKING:
     from .file_utils import get_file, hash_file, validate_file
+    from .image_dataset import image_dataset_from_directory
+    from .image_utils import array_to_img, img_to_array, load_img, save_img
 
 __all__ = [
     "CustomObjectScope",
@@ -26,6 +28,7 @@ __all__ = [
     "Progbar",
     "PyDataset",
     "Sequence",
+    "array_to_img",
     "clear_session",
     "custom_object_scope",
     "deserialize_keras_object",
@@ -37,11 +40,15 @@ __all__ = [
     "get_registered_name",
     "get_registered_object",
     "hash_file",
+    "image_dataset_from_directory",
+    "img_to_array",
     "is_interactive_logging_enabled",
+    "load_img",
     "normalize",
     "plot_history",
     "profile",
     "register_keras_serializable",
+    "save_img",
     "serialize_keras_object",
     "set_random_seed",
     "to_categorical",
@@ -50,6 +57,9 @@ __all__ = [
 
 # The network modules of the standard library are not needed to train.
 _FROM_FILES = ("get_file", "hash_file", "validate_file")
+
+# Pillow and the image functions are not needed to train.
+_FROM_IMAGES = ("array_to_img", "img_to_array", "load_img", "save_img")
 
 # Keras has these both here and in `saving`, where they live.
 _FROM_SAVING = (
@@ -69,6 +79,14 @@ def __getattr__(name: str) -> Any:
         from . import file_utils
 
         return getattr(file_utils, name)
+    if name in _FROM_IMAGES:
+        from . import image_utils
+
+        return getattr(image_utils, name)
+    if name == "image_dataset_from_directory":
+        from . import image_dataset
+
+        return image_dataset.image_dataset_from_directory
     if name in _FROM_SAVING:
         from .. import saving
 

@@ -410,10 +410,20 @@ class RandomShear(_Moved):
     ) -> None:
         super().__init__(data_format, **kwargs)
         self.x_factor, self.y_factor = (
-            factor_range(factor, (0.0, 1.0), name, "RandomShear", True, True)
+            factor_range(
+                self._written(factor), (0.0, 1.0), name, "RandomShear", True, True
+            )
             for name, factor in (("x_factor", x_factor), ("y_factor", y_factor))
         )
         self._set_sampling(fill_mode, interpolation, seed, fill_value)
+
+    @staticmethod
+    def _written(factor: Any) -> Any:
+        """Return f for the pair (-f, f), as which get_config gives the number f."""
+        if isinstance(factor, tuple | list) and len(factor) == 2:
+            low, high = factor
+            return high if low == -high else factor
+        return factor
 
     def get_random_transformation(
         self, data: Any, training: bool = True, seed: Any = None
