@@ -11,6 +11,7 @@ import numpy as np
 
 from lamella import _core, _support
 from lamella._core import Tensor
+from lamella._windows import window_values
 from lamella.ops.conversion import (
     cast,
     convert_to_tensor,
@@ -34,6 +35,8 @@ __all__ = [
     "OrthogonalInitializer",
     "RandomNormal",
     "RandomUniform",
+    "STFT",
+    "STFTInitializer",
     "TruncatedNormal",
     "VarianceScaling",
     "Zeros",
@@ -53,6 +56,7 @@ __all__ = [
     "random_normal",
     "random_uniform",
     "serialize",
+    "stft",
     "truncated_normal",
     "variance_scaling",
     "zeros",
@@ -485,7 +489,73 @@ class Orthogonal(RandomInitializer):
         return {**super().get_config(), "gain": self.gain}
 
 
+class STFT(Initializer):
+    """Windowed cosines or sines: the kernels of a short-time Fourier transform.
+
+    Called with the shape (length of the window, 1, fft_length // 2 + 1).
+
+    Args:
+        side: "real" (default; cosines) or "imag" (minus the sines).
+        window: "hann" (default), "hamming", ..., an array with the values, or None.
+        scaling: norm by which the window is divided: "density" (default; root of the
+            sum of squares), "spectrum" (sum of the absolute values) or None.
+        periodic: whether a named window is periodic. Default False.
+
+    Raises:
+        ValueError: an argument is none of these.
+    """
+
+    def __init__(
+        self,
+        side: str = "real",
+        window: Any = "hann",
+        scaling: str | None = "density",
+        periodic: bool = False,
+    ) -> None:
+        if side not in ("real", "imag"):
+            raise ValueError(f"STFT: side must be 'real' or 'imag', got side={side!r}")
+        if scaling not in ("density", "spectrum", None):
+            raise ValueError(
+                "STFT: scaling must be 'density', 'spectrum' or None, got "
+                f"scaling={scaling!r}"
+            )
+        if isinstance(window, str):
+            window_values(window, 1, periodic, "STFT")  # the name is known
+        self.side = side
+        self.window = window
+        self.scaling = scaling
+        self.periodic = periodic
+
+    def __call__(self, shape: Any, dtype: Any = None) -> Tensor:
+        """Values of the given shape."""
+        length, _, bins = shape
+        kind = np.dtype(standardize_dtype(dtype))
+        # In the type of the weights and in Keras's order, for the same rounding.
+        frequencies = np.arange(bins, dtype=kind) / kind.type(max(2 * (bins - 1), 1))
+        phase = np.outer(-2 * np.arange(length, dtype=kind), frequencies)
+        phase = phase * np.arccos(kind.type(-1))
+        kernel = np.cos(phase) if self.side == "real" else np.sin(phase)
+        values = window_values(self.window, length, self.periodic, "STFT")
+        if values is not None:
+            kernel = kernel * values[:, None]
+            if self.scaling == "density":
+                kernel = kernel / np.sqrt(np.sum(values**2))
+            elif self.scaling == "spectrum":
+                kernel = kernel / np.sum(np.abs(values))
+        return convert_to_tensor(np.ascontiguousarray(kernel[:, None, :], dtype=kind))
+
+    def get_config(self) -> dict[str, Any]:
+        """Arguments that make an equal initializer."""
+        return {
+            "side": self.side,
+            "window": self.window,
+            "periodic": self.periodic,
+            "scaling": self.scaling,
+        }
+
+
 constant = Constant
+stft = STFTInitializer = STFT
 zeros = Zeros
 ones = Ones
 identity = IdentityInitializer = Identity
@@ -516,12 +586,14 @@ _TABLE = _support.lookup_table(
         Orthogonal,
         RandomNormal,
         RandomUniform,
+        STFT,
         TruncatedNormal,
         VarianceScaling,
     ],
     extra={
         "IdentityInitializer": Identity,
         "OrthogonalInitializer": Orthogonal,
+        "STFTInitializer": STFT,
         "normal": RandomNormal,
         "uniform": RandomUniform,
         "one": Ones,

@@ -14,8 +14,15 @@ from lamella.layers.convolution import (
 )
 from lamella.layers.input_spec import InputSpec
 from lamella.layers.layer import Layer
+from lamella.ops.neural import adaptive_average_pool, adaptive_max_pool
 
 __all__ = [
+    "AdaptiveAveragePooling1D",
+    "AdaptiveAveragePooling2D",
+    "AdaptiveAveragePooling3D",
+    "AdaptiveMaxPooling1D",
+    "AdaptiveMaxPooling2D",
+    "AdaptiveMaxPooling3D",
     "AveragePooling1D",
     "AveragePooling2D",
     "AveragePooling3D",
@@ -290,6 +297,102 @@ class GlobalMaxPooling3D(_GlobalMax):
 
 class GlobalAveragePooling3D(_GlobalAverage):
     """Mean over each volume."""
+
+    _rank = 3
+
+
+class _AdaptivePooling(Layer):
+    """Pools images of any size to a given size.
+
+    Window i of n reaches from floor(i size / n) to ceil((i + 1) size / n).
+
+    Args:
+        output_size: size of the result, an int or one for each axis.
+        data_format: "channels_last" (default) or "channels_first".
+        **kwargs: `name`, `dtype`, ...
+
+    Raises:
+        TypeError: output_size is of another kind.
+        ValueError: output_size has the wrong number of entries.
+    """
+
+    _rank = 2
+
+    def __init__(
+        self, output_size: Any, data_format: str | None = None, **kwargs: Any
+    ) -> None:
+        who, rank = type(self).__name__, self._rank
+        if isinstance(output_size, int):
+            output_size = (output_size,) * rank
+        if not isinstance(output_size, tuple | list) or (
+            len(output_size) != rank and rank > 1
+        ):
+            raise TypeError(
+                f"{who}: output_size must be an integer or a tuple of {rank} integers, "
+                f"got output_size={output_size!r}"
+            )
+        super().__init__(**kwargs)
+        self.output_size = integers(output_size, rank, "output_size", who)
+        self.data_format = config.standardize_data_format(data_format, who)
+        self.built = True
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """Return the shape of the output."""
+        if self.data_format == "channels_first":
+            return (*input_shape[:2], *self.output_size)
+        return (input_shape[0], *self.output_size, input_shape[-1])
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {
+            **super().get_config(),
+            "output_size": self.output_size,
+            "data_format": self.data_format,
+        }
+
+
+class _AdaptiveAverage(_AdaptivePooling):
+    def call(self, inputs: Any) -> Any:
+        """Return the means of the windows."""
+        x = self._as_float(inputs)
+        return adaptive_average_pool(x, self.output_size, self.data_format)
+
+
+class _AdaptiveMax(_AdaptivePooling):
+    def call(self, inputs: Any) -> Any:
+        """Return the largest values in the windows."""
+        x = self._as_float(inputs)
+        return adaptive_max_pool(x, self.output_size, self.data_format)
+
+
+class AdaptiveAveragePooling1D(_AdaptiveAverage):
+    """Means over as many windows of the steps as wanted."""
+
+    _rank = 1
+
+
+class AdaptiveAveragePooling2D(_AdaptiveAverage):
+    """Means over as many windows of each image as wanted."""
+
+
+class AdaptiveAveragePooling3D(_AdaptiveAverage):
+    """Means over as many windows of each volume as wanted."""
+
+    _rank = 3
+
+
+class AdaptiveMaxPooling1D(_AdaptiveMax):
+    """Maxima over as many windows of the steps as wanted."""
+
+    _rank = 1
+
+
+class AdaptiveMaxPooling2D(_AdaptiveMax):
+    """Maxima over as many windows of each image as wanted."""
+
+
+class AdaptiveMaxPooling3D(_AdaptiveMax):
+    """Maxima over as many windows of each volume as wanted."""
 
     _rank = 3
 

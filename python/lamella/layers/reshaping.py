@@ -11,6 +11,8 @@ from lamella import _core, config
 from lamella.layers._arguments import integers, positive
 from lamella.layers.input_spec import InputSpec
 from lamella.layers.layer import Layer
+from lamella.ops._resizing import RESIZE_METHODS, resize
+from lamella.ops._sampling import check_choice
 
 __all__ = [
     "Cropping1D",
@@ -369,12 +371,13 @@ class Cropping1D(Cropping2D):
 
 
 class UpSampling2D(Layer):
-    """Repeats rows and columns.
+    """Makes images larger by whole factors.
 
     Args:
         size: factor, an int or (rows, columns). Default 2.
         data_format: "channels_last" (default) or "channels_first".
-        interpolation: must be "nearest".
+        interpolation: "nearest" (default; repeats rows and columns), "bilinear",
+            "bicubic", "lanczos3" or "lanczos5"; see `ops.image.resize`.
         **kwargs: `name`, `input_shape`, ...
     """
 
@@ -388,18 +391,24 @@ class UpSampling2D(Layer):
         super().__init__(**kwargs)
         self.size = integers(size, 2, "size", "UpSampling2D")
         self.data_format = config.standardize_data_format(data_format, "UpSampling2D")
-        if str(interpolation).lower() != "nearest":
-            raise ValueError(
-                "UpSampling2D: interpolation must be 'nearest', got "
-                f"interpolation={interpolation!r}"
-            )
-        self.interpolation = "nearest"
+        self.interpolation = str(interpolation).lower()
+        check_choice(
+            self.interpolation, RESIZE_METHODS, "interpolation", "UpSampling2D"
+        )
         self.input_spec = InputSpec(ndim=4)
 
     def call(self, inputs: Any) -> Any:
         """Return the enlarged input."""
         first = 1 if self.data_format == "channels_last" else 2
         x = inputs
+        if self.interpolation != "nearest":
+            sizes = self.compute_output_shape(x.shape)[first : first + 2]
+            if None in sizes:
+                raise ValueError(
+                    f"{self._who()}: interpolation={self.interpolation!r} needs images "
+                    f"of known size, got the shape {tuple(x.shape)}"
+                )
+            return resize(x, sizes, self.interpolation, data_format=self.data_format)
         for axis, factor in enumerate(self.size, start=first):
             if factor > 1:
                 x = _core.repeat(x, factor, axis)

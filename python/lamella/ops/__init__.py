@@ -13,6 +13,7 @@ from lamella.ops import (
     conversion,
     creation,
     elementwise,
+    image,
     linear,
     neural,
     reduction,
@@ -34,6 +35,7 @@ __all__ = [
     *conversion.__all__,
     *creation.__all__,
     *elementwise.__all__,
+    "image",
     *linear.__all__,
     *neural.__all__,
     *reduction.__all__,
@@ -41,6 +43,8 @@ __all__ = [
 ]
 
 for _name in [*BY_FUNCTION, *ALIASES]:
+    if _name in image.__all__:
+        continue  # it has been done there
     globals()[_name] = symbolic.lift(_name, globals()[_name])
 
 # Names of Keras that lamella does not have, for the error text.

@@ -270,6 +270,27 @@ _TABLE = {
     "linalg": """
         Norm norm ord axis keepdims
     """,
+    "image": """
+        AffineTransform affine_transform interpolation fill_mode fill_value data_format
+        CropImages crop_images top_cropping left_cropping bottom_cropping
+            + right_cropping target_height target_width data_format
+        ElasticTransform elastic_transform alpha sigma interpolation fill_mode
+            + fill_value seed data_format
+        ExtractPatches extract_patches size strides dilation_rate padding data_format
+        GaussianBlur gaussian_blur kernel_size sigma data_format
+        HSVToRGB hsv_to_rgb data_format
+        MapCoordinates map_coordinates order fill_mode fill_value
+        PadImages pad_images top_padding left_padding bottom_padding right_padding
+            + target_height target_width data_format
+        PerspectiveTransform perspective_transform interpolation fill_value data_format
+        RGBToGrayscale rgb_to_grayscale data_format
+        RGBToHSV rgb_to_hsv data_format
+        Resize resize size interpolation antialias crop_to_aspect_ratio
+            + pad_to_aspect_ratio fill_mode fill_value data_format
+        SSIM ssim max_val filter_size filter_sigma k1 k2 data_format
+        ScaleAndTranslate scale_and_translate spatial_dims method antialias
+        SobelEdges sobel_edges data_format
+    """,
 }
 
 # functions that Keras passes on to another one

@@ -21,6 +21,8 @@ from .session import clear_session
 if TYPE_CHECKING:
     from .dataset import Dataset
     from .file_utils import get_file, hash_file, validate_file
+    from .image_dataset import image_dataset_from_directory
+    from .image_utils import array_to_img, img_to_array, load_img, save_img
 
 __all__ = [
     "CustomObjectScope",
@@ -31,6 +33,7 @@ __all__ = [
     "PyDataset",
     "Sequence",
     "audio_dataset_from_directory",
+    "array_to_img",
     "clear_session",
     "custom_object_scope",
     "deserialize_keras_object",
@@ -42,14 +45,18 @@ __all__ = [
     "get_registered_name",
     "get_registered_object",
     "hash_file",
+    "image_dataset_from_directory",
+    "img_to_array",
     "is_interactive_logging_enabled",
     "is_keras_tensor",
+    "load_img",
     "normalize",
     "pack_x_y_sample_weight",
     "pad_sequences",
     "plot_history",
     "profile",
     "register_keras_serializable",
+    "save_img",
     "serialize_keras_object",
     "set_random_seed",
     "split_dataset",
@@ -61,8 +68,36 @@ __all__ = [
     "validate_file",
 ]
 
-# The network modules of the standard library are not needed to train.
-_FROM_FILES = ("get_file", "hash_file", "validate_file")
+# The module of each name that is loaded when it is first used: reading data, Pillow and
+# the network are not needed to train.
+_LAZY = {
+    "CustomObjectScope": "lamella.saving",
+    "Dataset": "lamella.utils.dataset",
+    "FeatureSpace": "lamella.utils.feature_space",
+    "array_to_img": "lamella.utils.image_utils",
+    "audio_dataset_from_directory": "lamella.utils.audio_dataset",
+    "custom_object_scope": "lamella.saving",
+    "deserialize_keras_object": "lamella.saving",
+    "get_custom_objects": "lamella.saving",
+    "get_file": "lamella.utils.file_utils",
+    "get_registered_name": "lamella.saving",
+    "get_registered_object": "lamella.saving",
+    "hash_file": "lamella.utils.file_utils",
+    "image_dataset_from_directory": "lamella.utils.image_dataset",
+    "img_to_array": "lamella.utils.image_utils",
+    "load_img": "lamella.utils.image_utils",
+    "pack_x_y_sample_weight": "lamella.utils.splitting",
+    "pad_sequences": "lamella.utils.sequence_utils",
+    "register_keras_serializable": "lamella.saving",
+    "save_img": "lamella.utils.image_utils",
+    "serialize_keras_object": "lamella.saving",
+    "split_dataset": "lamella.utils.splitting",
+    "standardize_dtype": "lamella.config",
+    "text_dataset_from_directory": "lamella.utils.text_dataset",
+    "timeseries_dataset_from_array": "lamella.utils.timeseries_dataset",
+    "unpack_x_y_sample_weight": "lamella.models.data",
+    "validate_file": "lamella.utils.file_utils",
+}
 
 
 def is_keras_tensor(x: Any) -> bool:
@@ -70,49 +105,7 @@ def is_keras_tensor(x: Any) -> bool:
     return getattr(type(x), "_is_placeholder", False)
 
 
-# What reads and prepares data is loaded when it is first used.
-_FROM_DATA = {
-    "Dataset": "dataset",
-    "FeatureSpace": "feature_space",
-    "audio_dataset_from_directory": "audio_dataset",
-    "pack_x_y_sample_weight": "splitting",
-    "pad_sequences": "sequence_utils",
-    "split_dataset": "splitting",
-    "text_dataset_from_directory": "text_dataset",
-    "timeseries_dataset_from_array": "timeseries_dataset",
-}
-
-# Keras has these both here and in `saving`, where they live.
-_FROM_SAVING = (
-    "CustomObjectScope",
-    "custom_object_scope",
-    "deserialize_keras_object",
-    "get_custom_objects",
-    "get_registered_name",
-    "get_registered_object",
-    "register_keras_serializable",
-    "serialize_keras_object",
-)
-
-
 def __getattr__(name: str) -> Any:
-    if name in _FROM_FILES:
-        from . import file_utils
-
-        return getattr(file_utils, name)
-    if name in _FROM_DATA:
-        module = importlib.import_module(f"{__name__}.{_FROM_DATA[name]}")
-        return getattr(module, name)
-    if name == "standardize_dtype":
-        from ..config import standardize_dtype
-
-        return standardize_dtype
-    if name == "unpack_x_y_sample_weight":
-        from ..models.data import unpack_x_y_sample_weight
-
-        return unpack_x_y_sample_weight
-    if name in _FROM_SAVING:
-        from .. import saving
-
-        return getattr(saving, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_LAZY[name]), name)
