@@ -14,7 +14,7 @@ import numpy as np
 from lamella import _core
 from lamella.layers.layer import batch_size_of
 
-__all__ = ["CANONICAL", "KERAS_NAMES", "objective_of", "value_of"]
+__all__ = ["CANONICAL", "KERAS_NAMES", "batch_size_of", "objective_of", "value_of"]
 
 
 def _log(q: Any) -> Any:
@@ -113,9 +113,8 @@ def objective_of(
         driven = value
     if not alpha:
         return driven, value
-    penalty = None
+    squares: Any = 0.0
     for kernel in kernels:
-        square = _core.sum(_core.square(kernel))
-        penalty = square if penalty is None else penalty + square
-    penalty = penalty * (0.5 * alpha) / _total(w, rows)
+        squares = squares + _core.sum(_core.square(kernel))
+    penalty = squares * (0.5 * alpha) / _total(w, rows)
     return driven + penalty, value + penalty

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import warnings
+from itertools import pairwise
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
-from sklearn.base import BaseEstimator, is_classifier
+from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state, compute_sample_weight, shuffle
 from sklearn.utils._param_validation import Interval, Options, StrOptions
@@ -15,11 +16,11 @@ from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from lamella import activations, optimizers
 from lamella.callbacks import CallbackList
-from lamella.sklearn._network import ACTIVATIONS, Network
+from lamella.sklearn._network import Network
 from lamella.sklearn._validation import (
     Validation,
-    held_out,
     has_zero_batches,
+    held_out,
     prepared_targets,
 )
 
@@ -32,7 +33,10 @@ class BaseMLP(BaseEstimator):
     """Multi-layer perceptron with scikit-learn's arguments; use a subclass."""
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
-        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
+        "hidden_layer_sizes": [
+            "array-like",
+            Interval(Integral, 1, None, closed="left"),
+        ],
         "activation": [
             StrOptions({"identity", "logistic", *activations.__all__}),
             list,
@@ -135,7 +139,7 @@ class BaseMLP(BaseEstimator):
         # Glorot's bounds, drawn in scikit-learn's order: weights, then bias.
         coefs, intercepts = [], []
         last = names[-1] if names else self.activation
-        for i, (fan_in, fan_out) in enumerate(zip(units, units[1:], strict=False)):
+        for i, (fan_in, fan_out) in enumerate(pairwise(units)):
             name = names[i] if i < count else last
             factor = 2.0 if name in ("logistic", "sigmoid") else 6.0
             bound = np.sqrt(factor / (fan_in + fan_out))
@@ -161,8 +165,8 @@ class BaseMLP(BaseEstimator):
             self._no_improvement_count = 0
             stops = self.early_stopping
             self.validation_scores_: list[float] | None = [] if stops else None
-            self.best_validation_score_ = -np.inf if stops else None
-            self.best_loss_ = None if stops else np.inf
+            self.best_validation_score_: Any = -np.inf if stops else None
+            self.best_loss_: Any = None if stops else np.inf
 
     def _make_optimizer(self) -> Any:
         if isinstance(self.solver, optimizers.Optimizer):
@@ -276,9 +280,7 @@ class BaseMLP(BaseEstimator):
                 if self.shuffle:
                     order = shuffle(order, random_state=self._random_state)
                 if len(arrays) == 3 and has_zero_batches(arrays[2][order], batch):
-                    raise ZeroDivisionError(
-                        "Weights sum to zero, can't be normalized"
-                    )
+                    raise ZeroDivisionError("Weights sum to zero, can't be normalized")
                 if hooks is not None:
                     hooks.on_epoch_begin(epoch)
                 self.loss_ = network.epoch(
