@@ -188,12 +188,9 @@ class FitLoop:
 
     def _run_whole_batch(self) -> dict[str, float]:
         """Make one iteration of an optimizer that sees all the data at once."""
-        hooks, model = self.hooks, self.model
+        hooks = self.hooks
         hooks.on_train_batch_begin(0)
         logs: dict[str, float] = self.whole_batch.epoch()
-        constrained = model._constraints()
-        if constrained:
-            model._apply_constraints(constrained)
         hooks.on_train_batch_end(0, logs)
         progress = progress_of(hooks, "train")
         if progress is not None:

@@ -64,8 +64,6 @@ def _optimizer_state(model: Any) -> dict[str, Any]:
     if optimizer is None or not optimizer.built:
         return {}
     core = optimizer._core
-    if core is None:  # an optimizer without state in the core
-        return {}
     named = {
         "optimizer/iteration": core.iterations,
         "optimizer/learning_rate": core.learning_rate,

@@ -274,6 +274,8 @@ class BaseMLP(BaseEstimator):
         order = np.arange(rows, dtype=int)
         batch = self._batch_rows(rows)
         hooks = self._hooks(rows, batch)
+        # As in scikit-learn, weights of an earlier fit (warm_start) do not come back.
+        self._best_weights: Any = None
         try:
             self.n_iter_ = 0
             for epoch in range(self.max_iter):
@@ -314,7 +316,7 @@ class BaseMLP(BaseEstimator):
             warnings.warn("Training interrupted by user.", stacklevel=4)
         if hooks is not None:
             hooks.on_train_end()
-        if self.early_stopping:
+        if self.early_stopping and self._best_weights is not None:
             network.model.set_weights(self._best_weights)
         self.coefs_, self.intercepts_ = network.read()
 

@@ -213,9 +213,7 @@ class Network:
         key = (loss, alpha, len(rest))
         if self._trainer is None or self._trainer_key != key:
             graph = self.trace(loss, alpha, len(rest) > 1)
-            variables = self.model.trainable_variables
-            core = self.model.optimizer._core_optimizer(variables)
-            self._trainer = _core.Trainer(graph, core, self.trained)
+            self._trainer = self._make_trainer(graph)
             self._trainer_key = key
         self.total.assign(np.zeros(()))
         rows = x.shape[0]
@@ -231,6 +229,18 @@ class Network:
                 chunk = [rows_of(x, index), *(a[index] for a in rest)]
                 self._batches(chunk, batch, start // batch, hooks)
         return float(self.total.numpy()) / rows
+
+    def _make_trainer(self, graph: Any) -> Any:
+        optimizer = self.model.optimizer
+        variables = self.model.trainable_variables
+        if not optimizer.built:
+            optimizer.build(variables)
+        if hasattr(optimizer, "_trace"):
+            return optimizer._trace(graph, variables)()
+        with graph:
+            optimizer._trace_learning_rate(graph)
+        core = optimizer._core_optimizer(variables)
+        return _core.Trainer(graph, core, self.trained)
 
     def _batches(
         self, arrays: Sequence[np.ndarray], batch: int, first: int, hooks: Any

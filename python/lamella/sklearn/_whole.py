@@ -58,7 +58,8 @@ def fit_lbfgs(estimator: Any, x: Any, y: np.ndarray, weight: Any) -> None:
     )
     if found.status != 0:
         warnings.warn(
-            f"lbfgs failed to converge (status={found.status}): {found.message}. "
+            f"lbfgs failed to converge after {found.nit} iteration(s) (status="
+            f"{found.status}): {found.message}. "
             f"Increase the number of iterations (max_iter={estimator.max_iter}), or "
             "scale the data (sklearn.preprocessing.StandardScaler).",
             ConvergenceWarning,

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lamella import config
 from lamella.optimizers.optimizer import Optimizer
 from lamella.optimizers.whole_batch.line_search import Trial
 from lamella.optimizers.whole_batch.objective import FunctionObjective, Objective
@@ -51,21 +50,17 @@ class WholeBatchOptimizer(Optimizer):
 
     whole_batch = True
     least_squares = False
-    _core: Any = None  # these rules are not among those of the core
+    _kind = "sgd"  # the core has none of these rules; its counter and rate serve all
 
     def __init__(
         self, gtol: float, ftol: float, name: str | None = None, **hyper: Any
     ) -> None:
-        owner = type(self).__name__
-        self.name = name or config.auto_name(owner)
+        super().__init__(learning_rate=1.0, name=name)
         self._numbers = {"gtol": gtol, "ftol": ftol, **hyper}
         for key, value in self._numbers.items():
             setattr(self, key, value)
         for key in ("gtol", "ftol"):
-            check_range(owner, key, self._numbers[key], 0, None)
-        self.built = False
-        self._trainable_variables: list[Variable] = []
-        self._iterations = Variable(np.zeros((), "int64"), trainable=False)
+            check_range(type(self).__name__, key, self._numbers[key], 0, None)
         self._forget()
 
     gtol: float
@@ -175,26 +170,20 @@ class WholeBatchOptimizer(Optimizer):
     # -- as an Optimizer of a model --------------------------------------------
 
     def build(self, variables: Sequence[Variable]) -> None:
-        """Remember the weights; there is no state to make for them."""
-        self._trainable_variables = list(variables)
+        """Do nothing: the state belongs to a run, not to the weights."""
+        del variables
         self.built = True
 
     @property
-    def variables(self) -> list[Variable]:
-        """The counter of iterations."""
-        return [self._iterations]
-
-    @property
     def learning_rate(self) -> Any:
-        """Not there: the line search or the damping finds the step."""
-        raise AttributeError(
-            f"{type(self).__name__} has no learning_rate that could be changed"
-        )
+        """Always 1: the line search or the damping finds the length of a step."""
+        return self._learning_rate
 
     @learning_rate.setter
     def learning_rate(self, value: Any) -> None:
         raise AttributeError(
-            f"{type(self).__name__} has no learning_rate that could be set"
+            f"{type(self).__name__}: learning_rate cannot be set, the method finds the "
+            "length of its steps"
         )
 
     def _core_optimizer(self, variables: Sequence[Variable]) -> Any:
@@ -202,6 +191,10 @@ class WholeBatchOptimizer(Optimizer):
             f"{type(self).__name__} works on the whole data set: use fit(x, y) with "
             "arrays, without run_eagerly, and not train_on_batch()"
         )
+
+    def _trace(self, graph: Any, variables: Sequence[Variable]) -> Any:
+        del graph
+        return self._core_optimizer(variables)
 
     def apply(self, grads: Any, trainable_variables: Any = None) -> None:
         """Raise: one gradient is not enough for these methods."""

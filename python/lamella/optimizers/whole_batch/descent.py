@@ -55,14 +55,14 @@ class GradientDescent(WholeBatchOptimizer):
                 f"{learning_rate!r}"
             )
         check_range("GradientDescent", "momentum", momentum, 0, 1)
-        self._rate = float(learning_rate)
         super().__init__(gtol, ftol, name, momentum=momentum, nesterov=bool(nesterov))
+        self.learning_rate = learning_rate
 
     momentum: float
     nesterov: bool
 
     @property
-    def learning_rate(self) -> float:
+    def learning_rate(self) -> Any:
         """The rate of the next step; it may be changed."""
         return self._rate
 

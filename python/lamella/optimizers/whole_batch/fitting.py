@@ -77,6 +77,10 @@ class WholeBatchRun:
             optimizer.step()
         finally:
             collect.write(optimizer.x)  # not the point that was tried last
+        with _core.no_grad():
+            for variable in self.model.trainable_variables:
+                if variable.constraint is not None:
+                    variable.assign(variable.constraint(variable.value))
         if optimizer.finished:
             self.model.stop_training = True
         logs = {"loss": self.scale * optimizer.fun}
