@@ -23,5 +23,16 @@ if tuple(int(p) for p in _sklearn.__version__.split(".")[:2]) < (1, 6):
 
 
 from lamella.sklearn.mlp import MLPClassifier, MLPRegressor
+from lamella.sklearn.wrappers import (
+    LamellaClassifier,
+    LamellaRegressor,
+    LamellaTransformer,
+)
 
-__all__ = ["MLPClassifier", "MLPRegressor"]
+__all__ = [
+    "LamellaClassifier",
+    "LamellaRegressor",
+    "LamellaTransformer",
+    "MLPClassifier",
+    "MLPRegressor",
+]
