@@ -18,6 +18,7 @@ __all__ = [
     "get",
     "lookup_table",
     "reset_uids",
+    "revive",
     "serialize",
     "set_epsilon",
     "set_floatx",
@@ -101,6 +102,11 @@ def serialize(obj: Any) -> Any:
     from lamella.saving.serialization import serialize_keras_object
 
     return serialize_keras_object(obj)
+
+
+def revive(cls: Any, config: dict[str, Any]) -> Any:
+    """Return `cls.from_config(config)`: what copies and pickles are made by."""
+    return cls.from_config(config)
 
 
 def deserialize(

@@ -38,6 +38,10 @@ class Callback:
         self.params: dict[str, Any] | None = None
         self._model: Any = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Copy and pickle everything but the model."""
+        return {**vars(self), "_model": None}
+
     def set_params(self, params: dict[str, Any]) -> None:
         """Take the parameters of the run."""
         self.params = params

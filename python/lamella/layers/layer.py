@@ -789,6 +789,11 @@ class Layer:
 
     # -- configuration -------------------------------------------------------
 
+    def __reduce__(self) -> Any:
+        from lamella.saving.pickling import reduce_layer
+
+        return reduce_layer(self)
+
     def get_config(self) -> dict[str, Any]:
         """Return what `from_config` needs to make an equal, unbuilt layer."""
         base: dict[str, Any] = {

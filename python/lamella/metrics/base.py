@@ -145,6 +145,10 @@ class Metric:
         """A metric from `get_config()`."""
         return cls(**config)
 
+    def __reduce__(self) -> Any:
+        """Copy and pickle the arguments; the metric's state stays with its model."""
+        return _support.revive, (type(self), self.get_config())
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}>"
 

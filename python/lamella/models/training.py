@@ -232,8 +232,9 @@ class Training(Tracing):
 
         Returns:
             History, with `history` (dict of lists), `epoch`, and `stopped_by`: None,
-            "callback" or "interrupt" (Ctrl-C ends the training with the hooks of the
-            callbacks, a second one raises).
+            "callback", "convergence" (of a whole-batch optimizer) or "interrupt"
+            (Ctrl-C ends the training with the hooks of the callbacks, a second one
+            raises).
 
         Raises:
             ValueError: not compiled, mismatched or empty data, wrong shapes.
@@ -267,6 +268,11 @@ class Training(Tracing):
         self._prepare(template, leaves)
         self._check_targets(template, leaves)
         steps = steps_per_epoch or feed.num_batches(batch)
+        whole_batch = None
+        if getattr(self.optimizer, "whole_batch", False):
+            from lamella.optimizers.whole_batch.fitting import WholeBatchRun
+
+            whole_batch, steps = WholeBatchRun(self, feed, batch_size), 1
         verbose = verbosity(verbose)
         hooks = self._callbacks(
             callbacks,
@@ -282,6 +288,7 @@ class Training(Tracing):
             feed,
             validation,
             hooks,
+            whole_batch=whole_batch,
             batch_size=batch,
             validation_batch_size=validation_batch_size or batch,
             shuffle=bool(shuffle) and shuffle != "batch",

@@ -10,6 +10,13 @@ from lamella.optimizers import schedules
 from lamella.optimizers.adam import Adam, Adamax, AdamW, Nadam
 from lamella.optimizers.gradient import SGD, Adadelta, Adagrad, RMSprop
 from lamella.optimizers.optimizer import Optimizer
+from lamella.optimizers.whole_batch import (
+    LBFGS,
+    ConjugateGradient,
+    GradientDescent,
+    LevenbergMarquardt,
+    minimize,
+)
 
 __all__ = [
     "SGD",
@@ -18,11 +25,16 @@ __all__ = [
     "Adam",
     "AdamW",
     "Adamax",
+    "ConjugateGradient",
+    "GradientDescent",
+    "LBFGS",
+    "LevenbergMarquardt",
     "Nadam",
     "Optimizer",
     "RMSprop",
     "deserialize",
     "get",
+    "minimize",
     "schedules",
     "serialize",
 ]
@@ -31,6 +43,12 @@ _TABLE: dict[str, Any] = {
     cls.__name__.lower(): cls
     for cls in (SGD, RMSprop, Adagrad, Adadelta, Adam, AdamW, Adamax, Nadam)
 }
+_TABLE.update(
+    {
+        cls.__name__.lower(): cls
+        for cls in (LBFGS, ConjugateGradient, GradientDescent, LevenbergMarquardt)
+    }
+)
 
 
 def serialize(optimizer: Any) -> Any:
