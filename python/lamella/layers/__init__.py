@@ -5,18 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 from lamella.layers.activations import ELU, LeakyReLU, PReLU, ReLU, Softmax
-from lamella.layers.attention import AdditiveAttention, Attention, MultiHeadAttention
+from lamella.layers.attention import AdditiveAttention, Attention
+from lamella.layers.conv_lstm import ConvLSTM1D, ConvLSTM2D, ConvLSTM3D
 from lamella.layers.convolution import (
     Conv1D,
     Conv1DTranspose,
     Conv2D,
     Conv2DTranspose,
     Conv3D,
+    Conv3DTranspose,
     Convolution1D,
     Convolution1DTranspose,
     Convolution2D,
     Convolution2DTranspose,
     Convolution3D,
+    Convolution3DTranspose,
     DepthwiseConv1D,
     DepthwiseConv2D,
     SeparableConv1D,
@@ -27,7 +30,6 @@ from lamella.layers.convolution import (
 from lamella.layers.core import (
     Activation,
     Dense,
-    Embedding,
     Identity,
     Lambda,
     Masking,
@@ -35,6 +37,8 @@ from lamella.layers.core import (
     Rescaling,
 )
 from lamella.layers.einsum_dense import EinsumDense
+from lamella.layers.embedding import Embedding, ReversibleEmbedding
+from lamella.layers.foreign import FlaxLayer, JaxLayer, TFSMLayer, TorchModuleWrapper
 from lamella.layers.input import Input, InputLayer
 from lamella.layers.input_spec import InputSpec
 from lamella.layers.layer import Layer
@@ -56,6 +60,7 @@ from lamella.layers.merging import (
     multiply,
     subtract,
 )
+from lamella.layers.multi_head import GroupQueryAttention, MultiHeadAttention
 from lamella.layers.normalization import (
     BatchNormalization,
     GroupNormalization,
@@ -122,6 +127,7 @@ from lamella.layers.reshaping import (
     ZeroPadding2D,
     ZeroPadding3D,
 )
+from lamella.layers.spectral import SpectralNormalization
 from lamella.layers.wrappers import Bidirectional, TimeDistributed, Wrapper
 
 __all__ = [
@@ -146,11 +152,16 @@ __all__ = [
     "Conv2D",
     "Conv2DTranspose",
     "Conv3D",
+    "Conv3DTranspose",
+    "ConvLSTM1D",
+    "ConvLSTM2D",
+    "ConvLSTM3D",
     "Convolution1D",
     "Convolution1DTranspose",
     "Convolution2D",
     "Convolution2DTranspose",
     "Convolution3D",
+    "Convolution3DTranspose",
     "Cropping1D",
     "Cropping2D",
     "Cropping3D",
@@ -163,6 +174,7 @@ __all__ = [
     "EinsumDense",
     "Embedding",
     "Flatten",
+    "FlaxLayer",
     "GRU",
     "GRUCell",
     "GaussianDropout",
@@ -180,10 +192,12 @@ __all__ = [
     "GlobalMaxPooling2D",
     "GlobalMaxPooling3D",
     "GroupNormalization",
+    "GroupQueryAttention",
     "Identity",
     "Input",
     "InputLayer",
     "InputSpec",
+    "JaxLayer",
     "LSTM",
     "LSTMCell",
     "Lambda",
@@ -210,6 +224,7 @@ __all__ = [
     "RepeatVector",
     "Rescaling",
     "Reshape",
+    "ReversibleEmbedding",
     "SeparableConv1D",
     "SeparableConv2D",
     "SeparableConvolution1D",
@@ -220,9 +235,12 @@ __all__ = [
     "SpatialDropout1D",
     "SpatialDropout2D",
     "SpatialDropout3D",
+    "SpectralNormalization",
     "StackedRNNCells",
     "Subtract",
+    "TFSMLayer",
     "TimeDistributed",
+    "TorchModuleWrapper",
     "UnitNormalization",
     "UpSampling1D",
     "UpSampling2D",

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["check_rate", "config_of", "integers", "positive"]
+__all__ = ["check_rate", "config_of", "integers", "positive", "reject"]
 
 
 def positive(value: Any, name: str, who: str) -> int:
@@ -26,6 +26,13 @@ def positive(value: Any, name: str, who: str) -> int:
     if value <= 0:
         raise ValueError(f"{who}: {name} must be positive, got {name}={value!r}")
     return int(value)
+
+
+def reject(who: str, **arguments: Any) -> None:
+    """Raise ValueError for an argument that Keras has, lamella not, and is given."""
+    for name, value in arguments.items():
+        if value is not None:
+            raise ValueError(f"{who}: {name}={value!r} is not supported")
 
 
 def integers(
