@@ -6,6 +6,7 @@ from typing import Any
 
 from lamella import _core, ops
 from lamella.layers._arguments import config_of
+from lamella.layers._shapes import is_shape
 from lamella.layers.layer import Layer
 
 __all__ = ["AdditiveAttention", "Attention"]
@@ -59,7 +60,11 @@ class Attention(Layer):
         self.concat_score_weight: Any = None
 
     def _check(self, values: Any) -> None:
-        if not isinstance(values, list | tuple) or len(values) not in (2, 3):
+        if (
+            not isinstance(values, list | tuple)
+            or len(values) not in (2, 3)
+            or not all(hasattr(v, "shape") or is_shape(v) for v in values)
+        ):
             raise ValueError(
                 f"{self._who()}: expected a list [query, value] or [query, value, "
                 f"key], got {values!r}"

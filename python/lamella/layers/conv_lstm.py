@@ -108,10 +108,10 @@ class ConvLSTMCell(LSTMCell):
         shape = self.compute_output_shape((batch_size, *self._input_shape[1:]))[0]
         return [_core.full(shape, 0.0, self.dtype) for _ in range(2)]
 
-    def _of_input(self, x: Any, kernel: Any) -> Any:  # type: ignore[override]
+    def _of_input(self, x: Any, kernel: Any) -> Any:
         return _core.conv(x, kernel, self.strides, self.padding, self.dilation_rate, 1)
 
-    def _of_state(self, h: Any, kernel: Any) -> Any:  # type: ignore[override]
+    def _of_state(self, h: Any, kernel: Any) -> Any:
         ones = (1,) * self.rank
         return _core.conv(h, kernel, ones, "same", ones, 1)
 
@@ -120,7 +120,7 @@ class ConvLSTMCell(LSTMCell):
         if self.data_format == "channels_last":
             return super().call(inputs, states, training)
         states = [to_channels_last(state) for state in states]
-        y, new = super().call(to_channels_last(inputs), states, training)
+        _, new = super().call(to_channels_last(inputs), states, training)
         new = [to_channels_first(state) for state in new]
         return new[0], new
 

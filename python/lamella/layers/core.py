@@ -451,7 +451,7 @@ class Normalization(Layer):
         if array.ndim == 1:
             array = array[:, None]
         if not self.built:
-            self._build_once((None, *array.shape[1:]))
+            self._build_once(array.shape)
         values = array.astype("float64")
         mean = values.mean(axis=self._reduce).reshape(self.adapt_mean.shape)
         variance = values.var(axis=self._reduce).reshape(self.adapt_mean.shape)
@@ -486,7 +486,7 @@ class Normalization(Layer):
         """Return the constructor's arguments."""
         return {
             **super().get_config(),
-            "axis": list(self.axis) or None,
+            "axis": list(self.axis),
             "invert": self.invert,
             "mean": _plain(self.input_mean),
             "variance": _plain(self.input_variance),

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from lamella import _core, constraints, initializers, ops, regularizers
+from lamella import _core, config, constraints, initializers, ops, regularizers
 from lamella._masking import get_mask, set_mask
 from lamella.layers._arguments import config_of, positive
 from lamella.layers.activations import Softmax
@@ -159,6 +159,10 @@ class _HeadsAttention(Layer):
         """The projection of the heads to the output."""
         return self._output_dense
 
+    def _mask_of_query(self, carried: Any, given: Any) -> Any:
+        """Return the mask that counts: the one given, else the one carried."""
+        return carried if given is None else given
+
     def _for_every_head(self, x: Any) -> Any:
         """Return projected keys or values with one head for each of the query."""
         return x
@@ -206,7 +210,8 @@ class _HeadsAttention(Layer):
             query: (batch, T, features).
             value: (batch, S, features).
             key: (batch, S, features); default: value.
-            query_mask: booleans (batch, T).
+            query_mask: booleans (batch, T); MultiHeadAttention, like Keras, uses the
+                mask that the query carries instead.
             value_mask: booleans (batch, S).
             key_mask: booleans (batch, S).
             attention_mask: booleans (batch, T, S): which value a query may see.
@@ -215,8 +220,7 @@ class _HeadsAttention(Layer):
             use_causal_mask: whether a query sees only values up to its own place.
         """
         carried = get_mask(query)
-        if query_mask is None:
-            query_mask = carried
+        query_mask = self._mask_of_query(carried, query_mask)
         query, value = self._as_float(query), self._as_float(value)
         key = value if key is None else self._as_float(key)
         masks = [query_mask, value_mask, key_mask]
@@ -338,6 +342,10 @@ class MultiHeadAttention(_HeadsAttention):
     def _sub_activity(self) -> Any:
         return self._activity_regularizer  # type: ignore[attr-defined]
 
+    def _mask_of_query(self, carried: Any, given: Any) -> Any:
+        """Return the mask that the query carries: Keras looks at no other here."""
+        return carried
+
     def build(self, query_shape: Any, value_shape: Any, key_shape: Any = None) -> None:
         """Make the projections."""
         inner = (self.num_heads, self.key_dim)
@@ -434,9 +442,12 @@ class GroupQueryAttention(_HeadsAttention):
         bias_constraint: Any = None,
         use_gate: bool = False,
         seed: int | None = None,
+        name: str | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        # Keras's class is called GroupedQueryAttention inside, and so are its weights.
+        name = name or config.auto_name("GroupedQueryAttention")
+        super().__init__(name=name, **kwargs)
         who = "GroupQueryAttention"
         self._set(
             dropout,

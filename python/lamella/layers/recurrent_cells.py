@@ -172,8 +172,10 @@ class _Cell(Layer):
         Without recurrent dropout all gates see the same input.
         """
         count = self._gates if self.recurrent_dropout > 0 else 1
-        if not training or not 0 < rate < 1:
+        if not training or rate == 0:
             return [x] * self._gates
+        if rate == 1:
+            return [_core.mul(x, 0.0)] * self._gates
         held = self.__dict__.get("_masks_held")
         masks = None if held is None else held.get(which)
         if masks is None:

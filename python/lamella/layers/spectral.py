@@ -87,7 +87,7 @@ class SpectralNormalization(Wrapper):
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
-        return {"power_iterations": self.power_iterations, **super().get_config()}
+        return {**super().get_config(), "power_iterations": self.power_iterations}
 
 
 def _unit(x: Any) -> Any:
