@@ -13,6 +13,7 @@ from typing import Any
 __all__ = [
     "auto_name",
     "deserialize",
+    "dtype_policy_name",
     "epsilon",
     "floatx",
     "get",
@@ -20,13 +21,14 @@ __all__ = [
     "reset_uids",
     "revive",
     "serialize",
+    "set_dtype_policy_name",
     "set_epsilon",
     "set_floatx",
     "to_snake_case",
     "uniquify",
 ]
 
-_settings: dict[str, Any] = {"floatx": "float32", "epsilon": 1e-7}
+_settings: dict[str, Any] = {"floatx": "float32", "epsilon": 1e-7, "policy": None}
 _uids: defaultdict[str, int] = defaultdict(int)
 _lock = threading.Lock()
 
@@ -48,6 +50,16 @@ def set_floatx(value: str) -> None:
             f"these two), got value={value!r}"
         )
     _settings["floatx"] = str(value)
+
+
+def dtype_policy_name() -> str:
+    """Default type of layers: what was set, else floatx()."""
+    return _settings["policy"] or floatx()
+
+
+def set_dtype_policy_name(name: str | None) -> None:
+    """Set the default type of layers; None stands for floatx()."""
+    _settings["policy"] = name
 
 
 def epsilon() -> float:

@@ -12,6 +12,7 @@ from lamella._support import (
     epsilon,
     floatx,
     reset_uids,
+    set_dtype_policy_name,
     set_epsilon,
     set_floatx,
     to_snake_case,
@@ -22,6 +23,7 @@ __all__ = [
     "backend",
     "clear_session",
     "conv_accuracy",
+    "dtype_policy",
     "epsilon",
     "floatx",
     "image_data_format",
@@ -31,6 +33,7 @@ __all__ = [
     "enable_interactive_logging",
     "near_names",
     "set_conv_accuracy",
+    "set_dtype_policy",
     "set_epsilon",
     "set_floatx",
     "set_image_data_format",
@@ -107,6 +110,11 @@ def standardize_dtype(dtype: Any, who: str = "dtype") -> str:
         name = getattr(dtype, "__name__", str(dtype))
     name = {"float": "float32", "int": "int32", "double": "float64"}.get(name, name)
     if name not in _DTYPES:
+        if "float16" in name:
+            raise ValueError(
+                f"{who}: lamella computes in float32 and float64 and has no half or "
+                f"mixed precision, got dtype={dtype!r}. Use 'float32'."
+            )
         raise ValueError(
             f"{who}: unknown or unsupported dtype {dtype!r}. "
             f"lamella has {', '.join(_DTYPES)}."
@@ -117,6 +125,20 @@ def standardize_dtype(dtype: Any, who: str = "dtype") -> str:
 def is_float_dtype(dtype: Any) -> bool:
     """Return True for float32 and float64."""
     return str(dtype) in _FLOATS
+
+
+def dtype_policy() -> Any:
+    """Return the DTypePolicy of layers that are given no dtype."""
+    from lamella import dtype_policies
+
+    return dtype_policies.dtype_policy()
+
+
+def set_dtype_policy(policy: Any) -> None:
+    """Set the type of layers that are given no dtype: "float32" or "float64"."""
+    from lamella import dtype_policies
+
+    dtype_policies.set_dtype_policy(policy)
 
 
 def enable_interactive_logging() -> None:
@@ -142,6 +164,7 @@ def clear_session(free_memory: bool = True) -> None:
             that would need to be freed.
     """
     del free_memory
+    set_dtype_policy_name(None)
     reset_uids()
 
 

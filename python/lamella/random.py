@@ -60,6 +60,7 @@ class SeedGenerator:
             trainable=False,
             name="seed_generator_state",
         )
+        self.state._path = f"{self.name}/seed_generator_state"
 
     def next(self, ordered: bool = True) -> Tensor:
         """The current key, an int64 tensor (seed, counter); the counter advances."""

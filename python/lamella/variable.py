@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -47,6 +48,15 @@ class _Structure:
 
 
 structure = _Structure()
+
+
+class _Stateless(threading.local):
+    """The StatelessScope that this thread is in."""
+
+    scope: Any = None
+
+
+stateless = _Stateless()
 
 
 class Variable:
@@ -173,6 +183,10 @@ class Variable:
     @property
     def value(self) -> Any:
         """The current Tensor (in a trace: a symbolic read)."""
+        if stateless.scope is not None:
+            value = stateless.scope.get_current_value(self)
+            if value is not None:
+                return value
         return self._core.value()
 
     @property
@@ -201,7 +215,10 @@ class Variable:
             self._bad_shape(value.shape)
         elif value.dtype != self.dtype:
             value = _core.cast(value, self.dtype)
-        self._core.assign(value)
+        if stateless.scope is not None:
+            stateless.scope.add_update((self, value))
+        else:
+            self._core.assign(value)
         return self
 
     def _bad_shape(self, shape: Any) -> None:
@@ -222,6 +239,8 @@ class Variable:
 
     def numpy(self) -> np.ndarray:
         """Return a copy as a NumPy array."""
+        if stateless.scope is not None:
+            return np.array(self.value.numpy())
         return self._core.numpy()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:

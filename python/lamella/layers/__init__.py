@@ -5,18 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 from lamella.layers.activations import ELU, LeakyReLU, PReLU, ReLU, Softmax
-from lamella.layers.attention import AdditiveAttention, Attention, MultiHeadAttention
+from lamella.layers.attention import AdditiveAttention, Attention
+from lamella.layers.conv_lstm import ConvLSTM1D, ConvLSTM2D, ConvLSTM3D
 from lamella.layers.convolution import (
     Conv1D,
     Conv1DTranspose,
     Conv2D,
     Conv2DTranspose,
     Conv3D,
+    Conv3DTranspose,
     Convolution1D,
     Convolution1DTranspose,
     Convolution2D,
     Convolution2DTranspose,
     Convolution3D,
+    Convolution3DTranspose,
     DepthwiseConv1D,
     DepthwiseConv2D,
     SeparableConv1D,
@@ -27,12 +30,13 @@ from lamella.layers.convolution import (
 from lamella.layers.core import (
     Activation,
     Dense,
-    Embedding,
     Identity,
     Lambda,
     Masking,
 )
 from lamella.layers.einsum_dense import EinsumDense
+from lamella.layers.embedding import Embedding, ReversibleEmbedding
+from lamella.layers.foreign import FlaxLayer, JaxLayer, TFSMLayer, TorchModuleWrapper
 from lamella.layers.image import (
     AugMix,
     AutoContrast,
@@ -86,6 +90,7 @@ from lamella.layers.merging import (
     multiply,
     subtract,
 )
+from lamella.layers.multi_head import GroupQueryAttention, MultiHeadAttention
 from lamella.layers.normalization import (
     BatchNormalization,
     GroupNormalization,
@@ -170,6 +175,7 @@ from lamella.layers.reshaping import (
     ZeroPadding2D,
     ZeroPadding3D,
 )
+from lamella.layers.spectral import SpectralNormalization
 from lamella.layers.spectrogram import MelSpectrogram, STFTSpectrogram
 from lamella.layers.wrappers import Bidirectional, TimeDistributed, Wrapper
 
@@ -206,11 +212,16 @@ __all__ = [
     "Conv2D",
     "Conv2DTranspose",
     "Conv3D",
+    "Conv3DTranspose",
+    "ConvLSTM1D",
+    "ConvLSTM2D",
+    "ConvLSTM3D",
     "Convolution1D",
     "Convolution1DTranspose",
     "Convolution2D",
     "Convolution2DTranspose",
     "Convolution3D",
+    "Convolution3DTranspose",
     "Cropping1D",
     "Cropping2D",
     "Cropping3D",
@@ -226,6 +237,7 @@ __all__ = [
     "Embedding",
     "Equalization",
     "Flatten",
+    "FlaxLayer",
     "GRU",
     "GRUCell",
     "GaussianDropout",
@@ -245,11 +257,13 @@ __all__ = [
     "GroupNormalization",
     "HashedCrossing",
     "Hashing",
+    "GroupQueryAttention",
     "Identity",
     "Input",
     "InputLayer",
     "InputSpec",
     "IntegerLookup",
+    "JaxLayer",
     "LSTM",
     "LSTMCell",
     "Lambda",
@@ -302,6 +316,7 @@ __all__ = [
     "Reshape",
     "Resizing",
     "STFTSpectrogram",
+    "ReversibleEmbedding",
     "SeparableConv1D",
     "SeparableConv2D",
     "SeparableConvolution1D",
@@ -313,11 +328,14 @@ __all__ = [
     "SpatialDropout1D",
     "SpatialDropout2D",
     "SpatialDropout3D",
+    "SpectralNormalization",
     "StackedRNNCells",
     "StringLookup",
     "Subtract",
     "TextVectorization",
+    "TFSMLayer",
     "TimeDistributed",
+    "TorchModuleWrapper",
     "UnitNormalization",
     "UpSampling1D",
     "UpSampling2D",

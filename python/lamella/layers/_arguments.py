@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["check_rate", "config_of", "integers", "positive"]
+__all__ = ["check_rate", "config_of", "integers", "positive", "reject"]
 
 
 def positive(value: Any, name: str, who: str) -> int:
@@ -26,6 +26,13 @@ def positive(value: Any, name: str, who: str) -> int:
     if value <= 0:
         raise ValueError(f"{who}: {name} must be positive, got {name}={value!r}")
     return int(value)
+
+
+def reject(who: str, **arguments: Any) -> None:
+    """Raise ValueError for an argument that Keras has, lamella not, and is given."""
+    for name, value in arguments.items():
+        if value is not None:
+            raise ValueError(f"{who}: {name}={value!r} is not supported")
 
 
 def integers(
@@ -52,14 +59,15 @@ def integers(
     return tuple(int(v) for v in result)
 
 
-def check_rate(rate: Any, who: str, name: str = "rate") -> float:
-    """Return `rate` as a float in [0, 1)."""
+def check_rate(rate: Any, who: str, name: str = "rate", top: bool = False) -> float:
+    """Return `rate` as a float in [0, 1), or in [0, 1] with `top`."""
+    where = "[0, 1]" if top else "[0, 1)"
     if isinstance(rate, bool) or not isinstance(rate, int | float | np.number):
-        raise ValueError(f"{who}: {name} must be a number in [0, 1), got {rate!r}")
-    if not 0 <= rate < 1:
+        raise ValueError(f"{who}: {name} must be a number in {where}, got {rate!r}")
+    if not 0 <= rate < 1 and not (top and rate == 1):
         hint = f" Did you mean {rate / 100:g}?" if 1 < rate < 100 else ""
         raise ValueError(
-            f"{who}: {name} is the fraction that is dropped and must be in [0, 1), "
+            f"{who}: {name} is the fraction that is dropped and must be in {where}, "
             f"got {name}={rate!r}.{hint}"
         )
     return float(rate)

@@ -18,11 +18,13 @@ __all__ = [
     "Conv2D",
     "Conv2DTranspose",
     "Conv3D",
+    "Conv3DTranspose",
     "Convolution1D",
     "Convolution1DTranspose",
     "Convolution2D",
     "Convolution2DTranspose",
     "Convolution3D",
+    "Convolution3DTranspose",
     "DepthwiseConv1D",
     "DepthwiseConv2D",
     "SeparableConv1D",
@@ -63,6 +65,15 @@ def check_padding(padding: Any, who: str, allowed: tuple[str, ...]) -> str:
     return value
 
 
+def check_strides(strides: Any, dilation_rate: Any, who: str) -> None:
+    """Raise ValueError if steps and dilation are both asked for."""
+    if max(strides) > 1 and max(dilation_rate) > 1:
+        raise ValueError(
+            f"{who}: strides and dilation_rate cannot both be above 1, got "
+            f"strides={strides}, dilation_rate={dilation_rate}"
+        )
+
+
 class _BaseConv(Layer):
     """What all convolutions share: arguments, layout, bias and activation."""
 
@@ -90,11 +101,7 @@ class _BaseConv(Layer):
         self.padding = check_padding(padding, who, self._paddings)
         self.data_format = config.standardize_data_format(data_format, who)
         self.dilation_rate = integers(dilation_rate, rank, "dilation_rate", who)
-        if max(self.strides) > 1 and max(self.dilation_rate) > 1:
-            raise ValueError(
-                f"{who}: strides and dilation_rate cannot both be above 1, got "
-                f"strides={self.strides}, dilation_rate={self.dilation_rate}"
-            )
+        check_strides(self.strides, self.dilation_rate, who)
         self.activation = activations.get(activation)
         self.use_bias = bool(use_bias)
         self.bias_initializer = initializers.get(bias_initializer)
@@ -745,6 +752,13 @@ class Conv2DTranspose(_ConvTranspose):
     """2-D transposed convolution."""
 
 
+class Conv3DTranspose(_ConvTranspose):
+    """3-D transposed convolution."""
+
+    _rank = 3
+
+
 Convolution1D, Convolution2D, Convolution3D = Conv1D, Conv2D, Conv3D
 Convolution1DTranspose, Convolution2DTranspose = Conv1DTranspose, Conv2DTranspose
+Convolution3DTranspose = Conv3DTranspose
 SeparableConvolution1D, SeparableConvolution2D = SeparableConv1D, SeparableConv2D

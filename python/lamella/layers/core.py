@@ -1,4 +1,4 @@
-"""Dense, Activation, Embedding, Identity, Lambda, Masking."""
+"""Dense, Activation, Identity, Lambda, Masking."""
 
 from __future__ import annotations
 
@@ -14,24 +14,17 @@ from lamella import (
     regularizers,
 )
 from lamella._masking import set_mask
-from lamella.layers._arguments import config_of, positive
+from lamella.layers._arguments import config_of, positive, reject
 from lamella.layers.input_spec import InputSpec
 from lamella.layers.layer import Layer
 
 __all__ = [
     "Activation",
     "Dense",
-    "Embedding",
     "Identity",
     "Lambda",
     "Masking",
 ]
-
-
-def _reject(who: str, **arguments: Any) -> None:
-    for name, value in arguments.items():
-        if value is not None:
-            raise ValueError(f"{who}: {name}={value!r} is not supported")
 
 
 class Dense(Layer):
@@ -84,7 +77,7 @@ class Dense(Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(activity_regularizer=activity_regularizer, **kwargs)
-        _reject(
+        reject(
             "Dense",
             lora_rank=lora_rank,
             lora_alpha=lora_alpha,
@@ -186,115 +179,6 @@ class Activation(Layer):
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
         return {**super().get_config(), **config_of(self, "activation")}
-
-
-class Embedding(Layer):
-    """A table of vectors: index i gives row i.
-
-    Args:
-        input_dim: number of rows; indices are 0 .. input_dim - 1.
-        output_dim: length of a row.
-        embeddings_initializer: default "uniform" (-0.05 to 0.05).
-        embeddings_regularizer: name, Regularizer or None.
-        embeddings_constraint: name, Constraint or None.
-        mask_zero: whether 0 stands for "no step": the layer then makes a mask for the
-            layers behind it.
-        weights: initial table of shape (input_dim, output_dim), or None.
-        lora_rank: must be None.
-        lora_alpha: must be None.
-        quantization_config: must be None.
-        **kwargs: `name`, `dtype`, `input_length`, ...
-
-    Input shape: any, of integers.
-    Output shape: the input's shape and output_dim behind it.
-    """
-
-    _keeps_integers = True
-
-    def __init__(
-        self,
-        input_dim: int,
-        output_dim: int,
-        embeddings_initializer: Any = "uniform",
-        embeddings_regularizer: Any = None,
-        embeddings_constraint: Any = None,
-        mask_zero: bool = False,
-        weights: Any = None,
-        lora_rank: int | None = None,
-        lora_alpha: float | None = None,
-        quantization_config: Any = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        _reject(
-            "Embedding",
-            lora_rank=lora_rank,
-            lora_alpha=lora_alpha,
-            quantization_config=quantization_config,
-        )
-        self.input_dim = positive(input_dim, "input_dim", "Embedding")
-        self.output_dim = positive(output_dim, "output_dim", "Embedding")
-        self.embeddings_initializer = initializers.get(embeddings_initializer)
-        self.embeddings_regularizer = regularizers.get(embeddings_regularizer)
-        self.embeddings_constraint = constraints.get(embeddings_constraint)
-        self.mask_zero = bool(mask_zero)
-        self.supports_masking = self.mask_zero
-        self.autocast = False
-        self.embeddings: Any = None
-        if weights is not None:
-            self._build_once(None)
-            if isinstance(weights, list | tuple) and len(weights) == 1:
-                weights = weights[0]
-            self.set_weights([weights])
-
-    def build(self, input_shape: Any = None) -> None:
-        """Make the table."""
-        if self.embeddings is None:
-            self.embeddings = self.add_weight(
-                shape=(self.input_dim, self.output_dim),
-                initializer=self.embeddings_initializer,
-                regularizer=self.embeddings_regularizer,
-                constraint=self.embeddings_constraint,
-                name="embeddings",
-            )
-
-    def call(self, inputs: Any) -> Any:
-        """Return the rows of the table."""
-        if inputs.dtype not in ("int32", "int64"):
-            inputs = _core.cast(inputs, "int32")
-        return _core.gather(self.embeddings.value, inputs, 0)
-
-    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
-        """Return where the input is not 0, if mask_zero; else None."""
-        del previous_mask
-        return ops.not_equal(inputs, 0) if self.mask_zero else None
-
-    def compute_output_shape(self, input_shape: Any) -> Any:
-        """Return the input's shape and output_dim behind it."""
-        return (*input_shape, self.output_dim)
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return {
-            **super().get_config(),
-            **config_of(
-                self,
-                "input_dim",
-                "output_dim",
-                "embeddings_initializer",
-                "embeddings_regularizer",
-            ),
-            "activity_regularizer": None,
-            **config_of(self, "embeddings_constraint", "mask_zero"),
-            "quantization_config": None,
-        }
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Any:
-        """Return a layer as `get_config` described it."""
-        config = dict(config)
-        config.pop("input_length", None)
-        return cls(**config)
 
 
 class Identity(Layer):

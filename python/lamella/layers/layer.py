@@ -13,6 +13,7 @@ import numpy as np
 
 from lamella import _core, config
 from lamella._masking import any_masks, attach_masks, get_mask
+from lamella._support import dtype_policy_name
 from lamella.layers import _tree
 from lamella.layers._context import call_context, current_path
 from lamella.layers._inputs import convert_inputs
@@ -25,6 +26,7 @@ from lamella.layers._shapes import (
     weight_shape,
 )
 from lamella.layers.input_spec import InputSpec, check_inputs
+from lamella.layers.operation import Operation, plain_arguments
 from lamella.ops.symbolic import holds_placeholder
 from lamella.variable import Variable, structure
 
@@ -43,7 +45,7 @@ def dtype_policy_config(dtype: str) -> dict[str, Any]:
     }
 
 
-class Layer:
+class Layer(Operation):
     """A part of a model: weights and the function that uses them.
 
     A subclass makes its weights in `build` (or sub-layers in `__init__`) and
@@ -77,15 +79,8 @@ class Layer:
 
     # Attributes that may hold layers without making them parts of this layer.
     _untracked: frozenset[str] = frozenset()
-    _init_arguments: tuple[tuple[Any, ...], dict[str, Any]]
     # Integer inputs stay integers (Embedding); others compute in floats.
     _keeps_integers = False
-
-    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
-        """Remember the arguments, for the get_config of users' layers."""
-        self = super().__new__(cls)
-        object.__setattr__(self, "_init_arguments", (args, kwargs))
-        return self
 
     def __init__(
         self,
@@ -98,12 +93,12 @@ class Layer:
         **kwargs: Any,
     ) -> None:
         cls = type(self).__name__
-        if name is not None and (not isinstance(name, str) or "/" in name):
-            raise ValueError(
-                f"{cls}: name must be a string without '/', got name={name!r}"
-            )
-        self.name = name or config.auto_name(cls)
-        self._dtype = config.standardize_dtype(dtype, cls)
+        super().__init__(name=name)
+        self._dtype = (
+            dtype_policy_name()
+            if dtype is None
+            else config.standardize_dtype(dtype, cls)
+        )
         self.autocast = bool(autocast)
         self._trainable = bool(trainable)
         self.built = False
@@ -154,17 +149,39 @@ class Layer:
         return self._dtype
 
     @property
+    def input_dtype(self) -> str:
+        """Type that float inputs are cast to (the same as `dtype`)."""
+        return self._dtype
+
+    @property
     def dtype_policy(self) -> Any:
-        """Object with the attribute `name`, as in Keras."""
-        return _DTypePolicy(self._dtype)
+        """The type as a DTypePolicy; may be set before the weights are made."""
+        from lamella.dtype_policies import DTypePolicy
+
+        return DTypePolicy(self._dtype)
+
+    @dtype_policy.setter
+    def dtype_policy(self, value: Any) -> None:
+        from lamella import dtype_policies
+
+        self._dtype = dtype_policies.get(value).name
+
+    @property
+    def quantization_mode(self) -> None:
+        """Always None: lamella does not quantize."""
+        return
+
+    def quantize(self, mode: Any = None, type_check: bool = True, **_: Any) -> None:
+        """Refused: lamella computes in float32 and float64."""
+        raise NotImplementedError(
+            f"{self._who()}: lamella does not quantize, got quantize(mode={mode!r}). "
+            "float32 is its smallest type."
+        )
 
     @property
     def path(self) -> str:
         """Names from the outermost layer to this one, joined by '/'."""
         return self.__dict__.get("_path") or self.name
-
-    def _who(self) -> str:
-        return f"{type(self).__name__} {self.name!r}"
 
     def __repr__(self) -> str:
         state = "" if self.__dict__.get("built") else ", built=False"
@@ -264,6 +281,11 @@ class Layer:
             items = value if isinstance(value, list | tuple) else [value]
             found.extend(m for m in items if isinstance(m, Metric))
         return found
+
+    @property
+    def metrics_variables(self) -> list[Any]:
+        """Variables of all metrics."""
+        return [v for metric in self.metrics for v in metric.variables]
 
     @property
     def metrics(self) -> list[Any]:
@@ -412,6 +434,17 @@ class Layer:
             variable.trainable = False
         self._track_variable(variable)
         return variable
+
+    def add_variable(self, shape: Any, initializer: Any, **kwargs: Any) -> Variable:
+        """Make a weight; the old name of `add_weight`."""
+        return self.add_weight(shape, initializer, **kwargs)
+
+    def add_metric(self, *args: Any, **kwargs: Any) -> None:
+        """Refused, as in Keras 3: make the metric in __init__ and update it in call."""
+        raise NotImplementedError(
+            f"{self._who()}: Layer has no add_metric. Make the metric in __init__ "
+            "(self.metric = ...) and call self.metric.update_state(...) in call."
+        )
 
     def get_weights(self) -> list[np.ndarray]:
         """Return copies of all weights, in the order of `weights`."""
@@ -611,9 +644,7 @@ class Layer:
         """
         self._check_initialized()
         if holds_placeholder(args) or (kwargs and holds_placeholder(kwargs)):
-            from lamella.models.functional import symbolic_call
-
-            return symbolic_call(self, args, kwargs)
+            return self.symbolic_call(*args, **kwargs)
         context = call_context
         args = tuple(convert_inputs(self, a) for a in args)
         kwargs = {
@@ -683,6 +714,70 @@ class Layer:
             )
         self._output_shape_seen = _tree.map_structure(shape_without_batch, outputs)
         return outputs
+
+    def symbolic_call(self, *args: Any, **kwargs: Any) -> Any:
+        """Note a call on placeholders; return placeholders of the outputs."""
+        from lamella.models.functional import symbolic_call
+
+        return symbolic_call(self, args, kwargs)
+
+    def _call_for_spec(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return self(*args, **kwargs)
+        finally:
+            self._clear_losses()
+
+    def stateless_call(
+        self,
+        trainable_variables: Sequence[Any],
+        non_trainable_variables: Sequence[Any],
+        *args: Any,
+        return_losses: bool = False,
+        **kwargs: Any,
+    ) -> tuple[Any, ...]:
+        """Call the layer with other values of its variables, and change none of them.
+
+        Args:
+            trainable_variables: values for `trainable_variables`, in order.
+            non_trainable_variables: values for `non_trainable_variables`.
+            *args: arguments of `call`.
+            return_losses: whether the losses are returned too.
+            **kwargs: arguments of `call`.
+
+        Returns:
+            (outputs, new values of the non-trainable variables), and with
+            return_losses a list of the losses as third.
+
+        Raises:
+            ValueError: if the layer is not built, or the numbers of values differ.
+        """
+        from lamella.scopes import StatelessScope
+
+        if not self.built:
+            raise ValueError(
+                f"{self._who()}: stateless_call needs a built layer. Call it on data "
+                "or use build(input_shape)."
+            )
+        mapping: list[tuple[Variable, Any]] = []
+        for what, own, values in (
+            ("trainable_variables", self.trainable_variables, trainable_variables),
+            (
+                "non_trainable_variables",
+                self.non_trainable_variables,
+                non_trainable_variables,
+            ),
+        ):
+            if len(own) != len(values):
+                raise ValueError(
+                    f"{self._who()}: stateless_call expected {len(own)} values as "
+                    f"{what}, got {len(values)}"
+                )
+            mapping.extend(zip(own, values, strict=True))
+        with StatelessScope(mapping, collect_losses=return_losses) as scope:
+            outputs = self(*args, **kwargs)
+            losses = list(self.losses) if return_losses else []
+        state = [scope.get_current_value(v) for v in self.non_trainable_variables]
+        return (outputs, state, losses) if return_losses else (outputs, state)
 
     def _call_eagerly(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         try:
@@ -808,32 +903,8 @@ class Layer:
                 self.activity_regularizer
             )
         if "get_config" not in _overrides(type(self)):
-            base.update(self._init_config())
+            base.update(plain_arguments(self, _BASE_KEYS))
         return base
-
-    def _init_config(self) -> dict[str, Any]:
-        """Return the arguments of a user's __init__ when they are plain values."""
-        args, kwargs = self._init_arguments
-        signature = inspect.signature(type(self).__init__)
-        bound = signature.bind_partial(None, *args, **kwargs)
-        values = dict(list(bound.arguments.items())[1:])
-        for key, parameter in signature.parameters.items():
-            if parameter.kind is inspect.Parameter.VAR_KEYWORD:
-                values.update(values.pop(key, {}))
-        for key in _BASE_KEYS:
-            values.pop(key, None)
-        for key, value in values.items():
-            if not _tree.is_plain(value):
-                raise NotImplementedError(
-                    f"{type(self).__name__}: the argument {key} of __init__ is not a "
-                    "plain value, so the layer needs its own get_config(self)"
-                )
-        return values
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Any:
-        """Return a layer as `get_config` described it."""
-        return cls(**config)
 
     # -- what it was called with ---------------------------------------------
 
@@ -845,30 +916,6 @@ class Layer:
                 f"{self._who()}: it has no input shape yet; build or call it first"
             )
         return map_shapes(lambda s: (None, *s[1:]), self._build_shape)
-
-    @property
-    def output(self) -> Any:
-        """The placeholder of the output, for `Model(inputs, layer.output)`."""
-        return self._last_node("output").outputs
-
-    @property
-    def input(self) -> Any:
-        """The placeholder of the input."""
-        inputs = self._last_node("input").inputs
-        return inputs[0] if len(inputs) == 1 else inputs
-
-    def _last_node(self, what: str) -> Any:
-        nodes = self.__dict__.get("_inbound_nodes")
-        owner = self.__dict__.get("_sequential")
-        if not nodes and owner is not None and owner() is not None:
-            owner()._make_nodes()
-            nodes = self.__dict__.get("_inbound_nodes")
-        if not nodes:
-            raise AttributeError(
-                f"{self._who()}: it has no symbolic {what}; call it on Input(...), or "
-                "put it into a Sequential whose input shape is known"
-            )
-        return nodes[-1]
 
     @property
     def output_shape(self) -> Any:
@@ -938,16 +985,6 @@ _INTERNAL = frozenset(
 )
 # Values of these types hold no layers.
 _PLAIN = frozenset({bool, int, float, str, type(None)})
-
-
-class _DTypePolicy:
-    """The name of a type, in Keras's shape."""
-
-    def __init__(self, name: str) -> None:
-        self.name = self.compute_dtype = self.variable_dtype = name
-
-    def __repr__(self) -> str:
-        return f'<DTypePolicy "{self.name}">'
 
 
 def batch_size_of(x: Any) -> Any:

@@ -47,7 +47,20 @@ class _Merge(Layer):
             raise ValueError(
                 f"{self._who()}: expected exactly 2 inputs, got {len(inputs)}"
             )
+        if len({x.dtype for x in inputs}) == 1 and inputs[0].dtype != "bool":
+            return list(inputs)
         return [self._as_float(x) for x in inputs]
+
+    def _alike(self, inputs: Any) -> list[Any]:
+        """Return the inputs, those of lower rank with axes behind the batch."""
+        values = self._list(inputs)
+        rank = max(x.ndim for x in values)
+        if all(x.ndim == rank for x in values):
+            return values
+        return [
+            _core.reshape(x, (x.dims[0], *(1,) * (rank - x.ndim), *x.dims[1:]))
+            for x in values
+        ]
 
     def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
         """Return where any input counts; None if one of them has no mask."""
@@ -85,7 +98,7 @@ class Add(_Merge):
 
     def call(self, inputs: Any) -> Any:
         """Return the sum."""
-        return self._merge(self._list(inputs), _core.add)
+        return self._merge(self._alike(inputs), _core.add)
 
 
 class Subtract(_Merge):
@@ -95,7 +108,7 @@ class Subtract(_Merge):
 
     def call(self, inputs: Any) -> Any:
         """Return inputs[0] - inputs[1]."""
-        return self._merge(self._list(inputs), _core.sub)
+        return self._merge(self._alike(inputs), _core.sub)
 
 
 class Multiply(_Merge):
@@ -107,19 +120,19 @@ class Multiply(_Merge):
 
     def call(self, inputs: Any) -> Any:
         """Return the product."""
-        values = self._list(inputs)
+        values = self._alike(inputs)
         masks = _full_masks(inputs, values)
         if all(mask is None for mask in masks):
             return self._merge(values, _core.mul)
         values = [
-            x if mask is None else _core.where(mask, x, 1.0)
+            x if mask is None else _core.where(mask, x, _core.full((), 1, x.dtype))
             for x, mask in zip(values, masks, strict=True)
         ]
         result = self._merge(values, _core.mul)
         if any(mask is None for mask in masks):
             return result
         mask = self._merge(masks, _core.logical_or)
-        result = _core.where(mask, result, 0.0)
+        result = _core.where(mask, result, _core.full((), 0, result.dtype))
         set_mask(result, _core.any(mask, -1, False))
         return result
 
@@ -129,7 +142,7 @@ class Average(_Merge):
 
     def call(self, inputs: Any) -> Any:
         """Return the mean."""
-        values = self._list(inputs)
+        values = [self._as_float(x) for x in self._alike(inputs)]
         return self._merge(values, _core.add) / float(len(values))
 
 
@@ -140,7 +153,7 @@ class _Extremum(_Merge):
 
     def call(self, inputs: Any) -> Any:
         """Return the extremum."""
-        values = self._list(inputs)
+        values = self._alike(inputs)
         masks = _full_masks(inputs, values)
         result, known = values[0], masks[0]
         for x, mask in zip(values[1:], masks[1:], strict=True):
@@ -219,6 +232,16 @@ class Dot(_Merge):
 
     def __init__(self, axes: Any, normalize: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        if not isinstance(axes, int | list | tuple):
+            raise TypeError(
+                f"Dot: axes must be an integer or a pair of integers, got axes={axes!r}"
+            )
+        if not isinstance(axes, int) and (
+            len(axes) != 2 or not all(isinstance(a, int) for a in axes)
+        ):
+            raise ValueError(
+                f"Dot: axes must be an integer or a pair of integers, got axes={axes!r}"
+            )
         self.axes = axes if isinstance(axes, int) else tuple(axes)
         self.normalize = bool(normalize)
 
@@ -228,34 +251,35 @@ class Dot(_Merge):
 
     def call(self, inputs: Any) -> Any:
         """Return the products."""
+        from lamella import ops
+
         a, b = self._list(inputs)
         first, second = (
             (self.axes, self.axes) if isinstance(self.axes, int) else self.axes
         )
-        first, second = first % a.ndim, second % b.ndim
-        if a.ndim > 3 or b.ndim > 3 or first == 0 or second == 0:
+        if not all(
+            -x.ndim < axis < x.ndim and axis % x.ndim > 0
+            for x, axis in ((a, first), (b, second))
+        ):
             raise ValueError(
-                f"{self._who()}: inputs of rank 2 or 3 and axes after the batch axis "
-                f"are supported, got ranks {a.ndim} and {b.ndim}, axes={self.axes}"
+                f"{self._who()}: axes must be axes of the inputs behind the batch, "
+                f"got inputs of rank {a.ndim} and {b.ndim}, axes={self.axes}"
+            )
+        first, second = first % a.ndim, second % b.ndim
+        if a.shape[first] != b.shape[second]:
+            raise ValueError(
+                f"{self._who()}: the inputs must agree along axes={self.axes}, got "
+                f"shapes {tuple(a.shape)} and {tuple(b.shape)}"
             )
         if self.normalize:
             a, b = _unit(a, first), _unit(b, second)
-        if a.ndim == b.ndim == 2:
-            return _core.sum(_core.mul(a, b), 1, True)
-        if a.ndim == 2:
-            a = _core.expand_dims(a, 1)
-        elif first == 1:
-            a = _core.transpose(a, (0, 2, 1))
-        if b.ndim == 2:
-            b = _core.expand_dims(b, 2)
-        elif second == 2:
-            b = _core.transpose(b, (0, 2, 1))
-        y = _core.matmul(a, b)
-        if inputs[0].ndim == 2:
-            y = _core.squeeze(y, (1,))
-        elif inputs[1].ndim == 2:
-            y = _core.squeeze(y, (2,))
-        return y
+        letters = iter("acdefghijklmnopqrstuvw")
+        left = ["b", *(next(letters) for _ in range(a.ndim - 1))]
+        right = ["b", *(next(letters) for _ in range(b.ndim - 1))]
+        left[first] = right[second] = "z"
+        made = [x for x in (*left, *right[1:]) if x != "z"]
+        y = ops.einsum(f"{''.join(left)},{''.join(right)}->{''.join(made)}", a, b)
+        return _core.expand_dims(y, 1) if y.ndim == 1 else y
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""

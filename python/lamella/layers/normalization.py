@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lamella import _core, constraints, initializers, regularizers
+from lamella import _core, constraints, initializers, ops, regularizers
 from lamella.layers._arguments import config_of, positive
 from lamella.layers.input_spec import InputSpec
 from lamella.layers.layer import Layer
@@ -16,6 +16,21 @@ __all__ = [
     "RMSNormalization",
     "UnitNormalization",
 ]
+
+
+def _axis_argument(axis: Any, who: str) -> Any:
+    """Return an axis as an int, or several as a list of ints."""
+    axes = list(axis) if isinstance(axis, list | tuple) else [axis]
+    if not all(isinstance(a, int) and not isinstance(a, bool) for a in axes):
+        raise TypeError(
+            f"{who}: axis must be an integer or a list of integers, got axis={axis!r}"
+        )
+    return axes if isinstance(axis, list | tuple) else axis
+
+
+def _broadcast_shape(x: Any, axes: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape in which weights of these axes meet `x`."""
+    return tuple(x.shape[a] if a in axes else 1 for a in range(x.ndim))
 
 
 class _Affine(Layer):
@@ -52,8 +67,8 @@ class _Affine(Layer):
         self.beta: Any = None
         self.supports_masking = True
 
-    def _add_affine(self, shape: tuple[int, ...]) -> None:
-        if self.scale:
+    def _add_affine(self, shape: tuple[int, ...], rms_scaling: bool = False) -> None:
+        if self.scale or rms_scaling:
             self.gamma = self.add_weight(
                 shape=shape,
                 name="gamma",
@@ -61,7 +76,7 @@ class _Affine(Layer):
                 regularizer=self.gamma_regularizer,
                 constraint=self.gamma_constraint,
             )
-        if self.center:
+        if self.center and not rms_scaling:
             self.beta = self.add_weight(
                 shape=shape,
                 name="beta",
@@ -310,6 +325,7 @@ class LayerNormalization(_Affine):
         gamma_regularizer: name, Regularizer or None.
         beta_constraint: name, Constraint or None.
         gamma_constraint: name, Constraint or None.
+        rms_scaling: old: True divides without subtracting the mean and has no beta.
         **kwargs: `name`, `dtype`, ...
 
     Source: Ba, Kiros and Hinton, 2016 (arXiv:1607.06450).
@@ -327,15 +343,13 @@ class LayerNormalization(_Affine):
         gamma_regularizer: Any = None,
         beta_constraint: Any = None,
         gamma_constraint: Any = None,
+        rms_scaling: bool = False,
         **kwargs: Any,
     ) -> None:
-        if kwargs.pop("rms_scaling", False):
-            raise ValueError(
-                "LayerNormalization: rms_scaling is not supported; use RMSNormalization"
-            )
         super().__init__(**kwargs)
+        self.rms_scaling = bool(rms_scaling)
         self._set_affine(
-            list(axis) if isinstance(axis, list | tuple) else int(axis),
+            _axis_argument(axis, "LayerNormalization"),
             epsilon,
             center,
             scale,
@@ -360,28 +374,35 @@ class LayerNormalization(_Affine):
     def build(self, input_shape: Any) -> None:
         """Make gamma and beta, of the size of the normalized axes."""
         axes = self._axes(len(input_shape))
-        self._add_affine(tuple(input_shape[a] for a in axes))
+        self.axis = sorted(self.axis) if isinstance(self.axis, list) else [self.axis]
+        self._add_affine(tuple(input_shape[a] for a in axes), self.rms_scaling)
 
     def call(self, inputs: Any) -> Any:
         """Return the normalized input."""
         x = self._as_float(inputs)
         axes = self._axes(x.ndim)
+        if self.rms_scaling:
+            variance = ops.var(x, axis=axes, keepdims=True)
+            x = _core.mul(x, _core.rsqrt(_core.add(variance, self.epsilon)))
+            return self._affine(x, _broadcast_shape(x, axes))
         if axes == (x.ndim - 1,):
             return _core.layer_norm(x, *self._values(), self.epsilon)
         centered = _core.sub(x, _core.mean(x, axes, True))
         variance = _core.mean(_core.square(centered), axes, True)
         x = _core.mul(centered, _core.rsqrt(_core.add(variance, self.epsilon)))
-        shape = tuple(x.shape[a] if a in axes else 1 for a in range(x.ndim))
-        return self._affine(x, shape)
+        return self._affine(x, _broadcast_shape(x, axes))
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
         return {
             **super().get_config(),
-            **config_of(self, "axis", "epsilon", "center", "scale"),
-            "rms_scaling": False,
             **config_of(
                 self,
+                "axis",
+                "epsilon",
+                "center",
+                "scale",
+                "rms_scaling",
                 "beta_initializer",
                 "gamma_initializer",
                 "beta_regularizer",
@@ -507,30 +528,29 @@ class RMSNormalization(Layer):
     """output = scale * x / sqrt(mean(x^2) + epsilon) over the last axis (or `axis`).
 
     Args:
-        axis: axis to normalize over. Default -1.
+        axis: axis or axes to normalize over. Default -1.
         epsilon: added to the mean square. Default 1e-6.
         **kwargs: `name`, `dtype`, ...
     """
 
-    def __init__(self, axis: int = -1, epsilon: float = 1e-6, **kwargs: Any) -> None:
+    def __init__(self, axis: Any = -1, epsilon: float = 1e-6, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.axis = int(axis)
+        self.axis = _axis_argument(axis, "RMSNormalization")
         self.epsilon = float(epsilon)
         self.scale: Any = None
 
     def build(self, input_shape: Any) -> None:
         """Make the scale."""
-        self.scale = self.add_weight(
-            shape=(input_shape[self.axis],), initializer="ones", name="scale"
-        )
+        self.axis = sorted(self.axis) if isinstance(self.axis, list) else [self.axis]
+        shape = tuple(input_shape[a] for a in self.axis)
+        self.scale = self.add_weight(shape=shape, initializer="ones", name="scale")
 
     def call(self, inputs: Any) -> Any:
         """Return the normalized input."""
         x = self._as_float(inputs)
-        axis = self.axis % x.ndim
-        power = _core.add(_core.mean(_core.square(x), axis, True), self.epsilon)
-        shape = tuple(x.shape[axis] if a == axis else 1 for a in range(x.ndim))
-        scale = _core.reshape(self.scale.value, shape)
+        axes = tuple(sorted(a % x.ndim for a in self.axis))
+        power = _core.add(_core.mean(_core.square(x), axes, True), self.epsilon)
+        scale = _core.reshape(self.scale.value, _broadcast_shape(x, axes))
         return _core.mul(_core.mul(x, _core.rsqrt(power)), scale)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
@@ -556,7 +576,7 @@ class UnitNormalization(Layer):
 
     def __init__(self, axis: Any = -1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.axis = list(axis) if isinstance(axis, list | tuple) else int(axis)
+        self.axis = _axis_argument(axis, "UnitNormalization")
         self.supports_masking = True
         self.built = True
 

@@ -120,16 +120,22 @@ class _Cell(Layer):
 
     def build(self, input_shape: Any) -> None:
         """Make kernel, recurrent kernel and bias."""
+        self._add_kernels((input_shape[-1],), (self.units,))
+
+    def _add_kernels(
+        self, of_input: tuple[Any, ...], of_state: tuple[Any, ...]
+    ) -> None:
+        """Make the weights; the kernels end in one column for each gate and unit."""
         columns = self._gates * self.units
         self.kernel = self.add_weight(
-            shape=(input_shape[-1], columns),
+            shape=(*of_input, columns),
             name="kernel",
             initializer=self.kernel_initializer,
             regularizer=self.kernel_regularizer,
             constraint=self.kernel_constraint,
         )
         self.recurrent_kernel = self.add_weight(
-            shape=(self.units, columns),
+            shape=(*of_state, columns),
             name="recurrent_kernel",
             initializer=self.recurrent_initializer,
             regularizer=self.recurrent_regularizer,
@@ -166,8 +172,10 @@ class _Cell(Layer):
         Without recurrent dropout all gates see the same input.
         """
         count = self._gates if self.recurrent_dropout > 0 else 1
-        if not training or not 0 < rate < 1:
+        if not training or rate == 0:
             return [x] * self._gates
+        if rate == 1:
+            return [_core.mul(x, 0.0)] * self._gates
         held = self.__dict__.get("_masks_held")
         masks = None if held is None else held.get(which)
         if masks is None:
@@ -182,22 +190,27 @@ class _Cell(Layer):
         return dropped if count == self._gates else dropped * self._gates
 
     def _projected(
-        self, parts: list[Any], kernel: Any, bias: Any, gates: int
+        self,
+        parts: list[Any],
+        kernel: Any,
+        bias: Any,
+        gates: int,
+        product: Any = _core.matmul,
     ) -> list[Any]:
-        """Return part @ kernel + bias for the first gates, in one product if alike."""
+        """Return product(part, kernel) + bias for the first gates, in one if alike."""
         units = self.units
         if all(part is parts[0] for part in parts[:gates]):
             total = self._gates
             if gates != total:
-                kernel = kernel[:, : gates * units]
+                kernel = kernel[..., : gates * units]
                 bias = None if bias is None else bias[: gates * units]
-            y = _core.matmul(parts[0], kernel)
+            y = product(parts[0], kernel)
             y = y if bias is None else _core.add(y, bias)
-            return [y[:, g * units : (g + 1) * units] for g in range(gates)]
+            return [y[..., g * units : (g + 1) * units] for g in range(gates)]
         result = []
         for g in range(gates):
             columns = slice(g * units, (g + 1) * units)
-            y = _core.matmul(parts[g], kernel[:, columns])
+            y = product(parts[g], kernel[..., columns])
             result.append(y if bias is None else _core.add(y, bias[columns]))
         return result
 
@@ -276,6 +289,9 @@ class LSTMCell(_Cell):
 
     _gates = 4
     _name_in_layer = "lstm_cell"
+    # How the kernels act on the input and on the state.
+    _of_input = staticmethod(_core.matmul)
+    _of_state = staticmethod(_core.matmul)
 
     def __init__(
         self,
@@ -347,8 +363,9 @@ class LSTMCell(_Cell):
         x = self._dropped(inputs, self.dropout, "x", training)
         h = self._dropped(h, self.recurrent_dropout, "h", training)
         bias = None if self.bias is None else self.bias.value
-        from_x = self._projected(x, self.kernel.value, bias, 4)
-        from_h = self._projected(h, self.recurrent_kernel.value, None, 4)
+        from_x = self._projected(x, self.kernel.value, bias, 4, self._of_input)
+        recurrent = self.recurrent_kernel.value
+        from_h = self._projected(h, recurrent, None, 4, self._of_state)
         i, f, g, o = (_core.add(a, b) for a, b in zip(from_x, from_h, strict=True))
         gate, act = self.recurrent_activation, self.activation
         c = _core.add(_core.mul(gate(f), c), _core.mul(gate(i), act(g)))

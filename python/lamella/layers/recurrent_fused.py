@@ -60,7 +60,9 @@ class _FusedRNN(RNN):
             names.append(_name_of(cell.recurrent_activation))
         if None in names or (training and cell.recurrent_dropout > 0):
             return super()._run(x, states, mask, training)
-        if training and 0 < cell.dropout < 1:
+        if training and cell.dropout == 1:
+            x = _core.mul(x, 0.0)
+        elif training and cell.dropout > 0:
             key = cell.seed_generator.next()
             x = _core.dropout(x, key, cell.dropout, (x.dims[0], 1, x.dims[2]))
         sequence, states = self._operation(x, states, mask)

@@ -23,13 +23,14 @@ __all__ = [
 
 
 class _Random(Layer):
-    """A layer with a generator of its own, made on first use."""
+    """A layer with a generator of its own, if it draws at all."""
 
-    def _set_seed(self, seed: int | None) -> None:
+    def _set_seed(self, seed: int | None, draws: bool) -> None:
         from lamella.random import SeedGenerator
 
         self.seed = seed
-        self.seed_generator = SeedGenerator(seed)
+        if draws:
+            self.seed_generator = SeedGenerator(seed)
         self.supports_masking = True
         self.built = True
 
@@ -45,14 +46,14 @@ class Dropout(_Random):
     Nothing happens at inference.
 
     Args:
-        rate: fraction that is dropped, in [0, 1).
+        rate: fraction that is dropped, in [0, 1]; with 1 nothing is left.
         noise_shape: shape of the mask, broadcast over the input; None entries take
             the input's size. Default: the input's shape.
         seed: integer for a sequence of its own, or None.
         **kwargs: `name`, `dtype`, ...
 
     Raises:
-        ValueError: if rate is not in [0, 1). Differs from Keras, which accepts 1.
+        ValueError: if rate is not in [0, 1].
 
     Example:
         >>> import lamella as keras
@@ -68,9 +69,9 @@ class Dropout(_Random):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.rate = check_rate(rate, type(self).__name__)
+        self.rate = check_rate(rate, type(self).__name__, top=True)
         self.noise_shape = None if noise_shape is None else tuple(noise_shape)
-        self._set_seed(seed)
+        self._set_seed(seed, self.rate > 0)
 
     def _mask_shape(self, x: Any) -> Any:
         if self.noise_shape is None:
@@ -89,6 +90,8 @@ class Dropout(_Random):
         if not training or self.rate == 0:
             return inputs
         x = self._as_float(inputs)
+        if self.rate == 1:
+            return _core.mul(x, 0.0)
         key = self.seed_generator.next()
         shape = self._mask_shape(x)
         if shape is None:
@@ -109,7 +112,7 @@ class _SpatialDropout(Dropout):
     """Drops whole channels.
 
     Args:
-        rate: fraction of the channels that is dropped, in [0, 1).
+        rate: fraction of the channels that is dropped, in [0, 1].
         data_format: "channels_last" (default) or "channels_first" (not for 1D).
         seed: integer for a sequence of its own, or None.
         name: name of the layer.
@@ -186,20 +189,20 @@ class GaussianNoise(_Random):
     """Adds normal noise in training.
 
     Args:
-        stddev: standard deviation of the noise, at least 0. Differs from Keras, which
-            refuses values above 1.
+        stddev: standard deviation of the noise, in [0, 1].
         seed: integer for a sequence of its own, or None.
         **kwargs: `name`, `dtype`, ...
     """
 
     def __init__(self, stddev: float, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if not stddev >= 0:
+        if not 0 <= stddev <= 1:
             raise ValueError(
-                f"GaussianNoise: stddev must not be negative, got stddev={stddev!r}"
+                f"GaussianNoise: stddev must be in [0, 1], got stddev={stddev!r}. "
+                "Scale the data so that the noise is smaller than the data."
             )
         self.stddev = float(stddev)
-        self._set_seed(seed)
+        self._set_seed(seed, self.stddev > 0)
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         """Return the input with noise, in training."""
@@ -227,7 +230,7 @@ class GaussianDropout(_Random):
     def __init__(self, rate: float, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.rate = check_rate(rate, "GaussianDropout")
-        self._set_seed(seed)
+        self._set_seed(seed, self.rate > 0)
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         """Return the input times noise, in training."""
@@ -266,7 +269,7 @@ class AlphaDropout(_Random):
         super().__init__(**kwargs)
         self.rate = check_rate(rate, "AlphaDropout")
         self.noise_shape = None if noise_shape is None else tuple(noise_shape)
-        self._set_seed(seed)
+        self._set_seed(seed, self.rate > 0)
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         """Return the input with elements replaced, in training."""

@@ -14,7 +14,7 @@ from lamella.layers.layer import Layer
 from lamella.models.model import Model
 from lamella.ops.symbolic import Operation
 
-__all__ = ["Functional", "Node", "note_call", "symbolic_call"]
+__all__ = ["Functional", "Node", "note_call", "output_spec", "symbolic_call"]
 
 
 class Node:
@@ -106,6 +106,26 @@ def note_call(
         kwargs: keyword arguments.
         noted: the keyword arguments that the node remembers; default `kwargs`.
     """
+    outputs = _trace(function, args, kwargs)
+    index = len(nodes_of(owner))
+    flat = [
+        KerasTensor(t.shape, t.dtype, history=(owner, index, place))
+        for place, t in enumerate(_tree.flatten(outputs))
+    ]
+    result = _tree.pack(outputs, flat)
+    node = Node(owner, args, kwargs if noted is None else noted, result)
+    nodes_of(owner).append(node)
+    return result
+
+
+def output_spec(function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    """Return placeholders, of no node, of what `function` returns for placeholders."""
+    outputs = _trace(function, args, kwargs)
+    return _tree.map_structure(lambda t: KerasTensor(t.shape, t.dtype), outputs)
+
+
+def _trace(function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    """Run `function` on symbolic tensors in place of the placeholders."""
     graph = _core.Graph()
     made: dict[int, Any] = {}
 
@@ -122,16 +142,7 @@ def note_call(
     with graph:
         real_args = tuple(_tree.map_structure(concrete, a) for a in args)
         real_kwargs = {k: _tree.map_structure(concrete, v) for k, v in kwargs.items()}
-        outputs = function(*real_args, **real_kwargs)
-    index = len(nodes_of(owner))
-    flat = [
-        KerasTensor(t.shape, t.dtype, history=(owner, index, place))
-        for place, t in enumerate(_tree.flatten(outputs))
-    ]
-    result = _tree.pack(outputs, flat)
-    node = Node(owner, args, kwargs if noted is None else noted, result)
-    nodes_of(owner).append(node)
-    return result
+        return function(*real_args, **real_kwargs)
 
 
 class Functional(Model):
