@@ -312,10 +312,7 @@ class Layer:
         """The weights that training changes; empty when `trainable` is False."""
         if not self._trainable:
             return []
-        found = [v for v in self._ordered_variables() if v.trainable]
-        for layer in self._layers:
-            found.extend(layer.trainable_weights)
-        return _unique(found)
+        return [v for v in self.weights if v.trainable]
 
     @property
     def non_trainable_weights(self) -> list[Variable]:
@@ -789,6 +786,11 @@ class Layer:
 
     # -- configuration -------------------------------------------------------
 
+    def __reduce__(self) -> Any:
+        from lamella.saving.pickling import reduce_layer
+
+        return reduce_layer(self)
+
     def get_config(self) -> dict[str, Any]:
         """Return what `from_config` needs to make an equal, unbuilt layer."""
         base: dict[str, Any] = {
@@ -844,15 +846,15 @@ class Layer:
     @property
     def output(self) -> Any:
         """The placeholder of the output, for `Model(inputs, layer.output)`."""
-        return self._last_node("output").outputs
+        return self._first_node("output").outputs
 
     @property
     def input(self) -> Any:
         """The placeholder of the input."""
-        inputs = self._last_node("input").inputs
+        inputs = self._first_node("input").inputs
         return inputs[0] if len(inputs) == 1 else inputs
 
-    def _last_node(self, what: str) -> Any:
+    def _first_node(self, what: str) -> Any:
         nodes = self.__dict__.get("_inbound_nodes")
         owner = self.__dict__.get("_sequential")
         if not nodes and owner is not None and owner() is not None:
@@ -863,7 +865,7 @@ class Layer:
                 f"{self._who()}: it has no symbolic {what}; call it on Input(...), or "
                 "put it into a Sequential whose input shape is known"
             )
-        return nodes[-1]
+        return nodes[0]
 
     @property
     def output_shape(self) -> Any:

@@ -66,6 +66,24 @@ def object_sharing() -> Iterator[None]:
         _local.saved, _local.loaded = before
 
 
+@contextmanager
+def collect_custom() -> Iterator[dict[str, Any]]:
+    """Collect the user's classes and functions that are serialized in this block."""
+    before = getattr(_local, "custom", None)
+    _local.custom = {}
+    try:
+        yield _local.custom
+    finally:
+        _local.custom = before
+
+
+def _note_custom(name: str, thing: Any) -> None:
+    """Remember one of the user's classes or functions for `collect_custom`."""
+    custom = getattr(_local, "custom", None)
+    if custom is not None:
+        custom[name] = thing
+
+
 def _note_saved(obj: Any, config: dict[str, Any]) -> None:
     """Mark `config` and the earlier one of the same object with a shared id."""
     seen = getattr(_local, "saved", None)
@@ -178,6 +196,8 @@ def _serialize_function(function: Any) -> dict[str, Any]:
         module = "builtins"  # Keras finds built-in and registered functions by name
     elif home == "__main__":
         module = None
+    if home.partition(".")[0] not in ("lamella", "builtins"):
+        _note_custom(name, function)
     return {
         "module": module,
         "class_name": "function",
@@ -220,6 +240,7 @@ def _serialize_object(obj: Any) -> dict[str, Any]:
         module = None if cls.__module__ == "__main__" else cls.__module__
         class_name = cls.__name__
         registered = registration.get_registered_name(cls)
+        _note_custom(registered, cls)
     config: dict[str, Any] = {
         "module": module,
         "class_name": class_name,
@@ -610,7 +631,7 @@ def clean_config(cls: type, config: dict[str, Any], title: str) -> dict[str, Any
     if "lr" in config and "learning_rate" not in config:
         config["learning_rate"] = config.pop("lr")
     if {"layers", "input_layers", "build_input_shape"} & set(config):
-        return _clean_nodes(config)  # a model; its from_config reads its own keys
+        return config  # a model; its from_config reads its own keys
     names = _accepted(cls)
     if names is None:
         return config
@@ -630,14 +651,4 @@ def clean_config(cls: type, config: dict[str, Any], title: str) -> dict[str, Any
             f"{title}: the file sets {key}={config[key]!r}, which lamella's "
             f"{cls.__name__} does not have"
         )
-    return config
-
-
-def _clean_nodes(config: dict[str, Any]) -> dict[str, Any]:
-    """Drop the "mask": null that Keras notes for each call of some layers."""
-    for layer in config.get("layers") or []:
-        for node in layer.get("inbound_nodes") or []:
-            kwargs = node.get("kwargs") if isinstance(node, dict) else None
-            if isinstance(kwargs, dict) and kwargs.get("mask", 0) is None:
-                del kwargs["mask"]
     return config

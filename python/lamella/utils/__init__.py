@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .graph_utils import get_source_inputs
 from .io_utils import (
     disable_interactive_logging,
     enable_interactive_logging,
@@ -36,6 +37,7 @@ __all__ = [
     "get_random_seed",
     "get_registered_name",
     "get_registered_object",
+    "get_source_inputs",
     "hash_file",
     "is_interactive_logging_enabled",
     "normalize",

@@ -1,0 +1,46 @@
+"""Pickles and deep copies of layers and models: through their config and weights.
+
+A pickle holds the config, the weights and the optimizer's state as a `.keras` file
+does, and names the user's classes and functions, which Python imports. lamella itself
+never writes pickles.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lamella.saving import hdf5
+from lamella.saving.keras_format import (
+    build_optimizer,
+    config_json,
+    load_weights_from,
+    read_json,
+    weights_to_bytes,
+)
+from lamella.saving.serialization import (
+    collect_custom,
+    deserialize_keras_object,
+    object_sharing,
+)
+
+__all__ = ["reduce_layer", "revive_layer"]
+
+
+def reduce_layer(layer: Any) -> tuple[Any, tuple[Any, ...]]:
+    """Return what pickle needs to make an equal layer or model."""
+    with collect_custom() as custom:
+        config = config_json(layer)
+    return revive_layer, (config, weights_to_bytes(layer), dict(custom))
+
+
+def revive_layer(config: str, weights: bytes, custom_objects: dict[str, Any]) -> Any:
+    """Return the layer or model that `reduce_layer` took apart."""
+    title = "unpickling"
+    with object_sharing():
+        layer = deserialize_keras_object(
+            read_json(config, title, "the config"), custom_objects
+        )
+    build_optimizer(layer)
+    with hdf5.open_bytes(weights, title) as file:
+        load_weights_from(file, layer, title, optimizer="must fit")
+    return layer
