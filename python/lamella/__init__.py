@@ -22,10 +22,12 @@ __version__: str = getattr(_core, "__version__", "0.1.0")
 
 _MODULES = (
     "activations",
+    "applications",
     "callbacks",
     "config",
     "constraints",
     "datasets",
+    "export",
     "initializers",
     "layers",
     "losses",

@@ -204,6 +204,35 @@ class Model(Training):
 
         saving.load_weights(self, filepath, skip_mismatch=skip_mismatch, **kwargs)
 
+    def export(
+        self,
+        filepath: Any,
+        format: str = "tf_saved_model",
+        verbose: bool | None = None,
+        input_signature: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        """Write the model for inference elsewhere.
+
+        Differs from Keras: the formats are "onnx" and "lamella" (for C++); the others
+        belong to other frameworks and raise.
+
+        Args:
+            filepath: where.
+            format: "onnx" (needs the package onnx) or "lamella".
+            verbose: whether a line says so. Default True.
+            input_signature: `InputSpec`, placeholder or array, or a structure of them,
+                when the model was never called. Default: the model's own inputs.
+            **kwargs: `opset_version` of ONNX, 18 or more.
+
+        Raises:
+            NotImplementedError: for what ONNX has no operators for; the layer is named.
+            ValueError: for other formats, or a model without a known input shape.
+        """
+        from lamella.export import export_model
+
+        export_model(self, filepath, format, verbose, input_signature, **kwargs)
+
     def get_state_tree(self, value_format: str = "backend_tensor") -> dict[str, Any]:
         """Return all variables as nested dicts, by their paths.
 

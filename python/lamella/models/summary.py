@@ -367,8 +367,8 @@ def summary_text(
         n_bytes = _bytes(state) - excess
         parts.append(("Optimizer params", count_params(state), n_bytes))
     total = ("Total params", sum(p[1] for p in parts), math.fsum(p[2] for p in parts))
-    for title, count, n_bytes in [total, *parts]:
-        lines.append(f" {title}: {count:,} ({readable_size(n_bytes)})")
+    for what, count, n_bytes in [total, *parts]:
+        lines.append(f" {what}: {count:,} ({readable_size(n_bytes)})")
     return "\n".join(lines) + "\n"
 
 
