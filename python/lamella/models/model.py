@@ -181,20 +181,29 @@ class Model(Training):
         Args:
             filepath: where; the ending says the format.
             overwrite: whether an existing file is replaced. Default True.
-            zipped: must be None or True.
+            zipped: False writes the parts of a `.keras` file into a folder.
             **kwargs: `include_optimizer`.
         """
         from lamella import saving
 
-        if zipped is False:
-            raise ValueError(f"{self._who()}: save: zipped=False is not supported")
-        saving.save_model(self, filepath, overwrite=overwrite, **kwargs)
+        saving.save_model(self, filepath, overwrite=overwrite, zipped=zipped, **kwargs)
 
-    def save_weights(self, filepath: Any, overwrite: bool = True) -> None:
-        """Write the weights to a `.weights.h5` file (or `.lamella`)."""
+    def save_weights(
+        self,
+        filepath: Any,
+        overwrite: bool = True,
+        max_shard_size: float | None = None,
+    ) -> None:
+        """Write the weights to a `.weights.h5` file (or `.lamella`).
+
+        Args:
+            filepath: where; with `max_shard_size` it ends in `.weights.json`.
+            overwrite: whether an existing file is replaced. Default True.
+            max_shard_size: largest size of one file in GiB; default one file.
+        """
         from lamella import saving
 
-        saving.save_weights(self, filepath, overwrite=overwrite)
+        saving.save_weights(self, filepath, overwrite, max_shard_size)
 
     def load_weights(
         self, filepath: Any, skip_mismatch: bool = False, **kwargs: Any

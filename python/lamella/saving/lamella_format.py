@@ -20,14 +20,11 @@ import numpy as np
 from lamella.saving import atomic
 from lamella.saving.keras_format import (
     KERAS_VERSION,
-    assign,
     build_optimizer,
     config_json,
-    is_optimizer,
-    is_seed,
     model_from_json_text,
-    walk,
 )
+from lamella.saving.weights import assign, is_optimizer, is_seed, walk
 
 __all__ = ["load_model", "load_weights", "save_model", "save_weights"]
 

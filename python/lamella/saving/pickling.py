@@ -10,18 +10,13 @@ from __future__ import annotations
 from typing import Any
 
 from lamella.saving import hdf5
-from lamella.saving.keras_format import (
-    build_optimizer,
-    config_json,
-    load_weights_from,
-    read_json,
-    weights_to_bytes,
-)
+from lamella.saving.keras_format import build_optimizer, config_json, read_json
 from lamella.saving.serialization import (
     collect_custom,
     deserialize_keras_object,
     object_sharing,
 )
+from lamella.saving.weights import load_weights_from, weights_to_bytes
 
 __all__ = ["reduce_layer", "revive_layer"]
 
