@@ -22,12 +22,14 @@ __version__: str = getattr(_core, "__version__", "0.1.0")
 
 _MODULES = (
     "activations",
+    "applications",
     "callbacks",
     "config",
     "constraints",
     "datasets",
     "distribution",
     "dtype_policies",
+    "export",
     "initializers",
     "layers",
     "losses",

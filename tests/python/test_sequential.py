@@ -68,7 +68,9 @@ def test_without_a_shape_the_first_data_build_the_model():
     assert model.count_params() == 26
     model = keras.Sequential([L.Dense(2)])
     assert model(data()).shape == (12, 2)
-    assert model.input_shape == (None, 4)
+    assert model.input_shape == (12, 4)  # as in Keras; other batch sizes still fit
+    assert model(data()[:5]).shape == (5, 2)
+    assert model.predict(data()[:7], verbose=0).shape == (7, 2)
 
 
 def test_evaluate_works_before_fit():

@@ -200,7 +200,7 @@ class InputLayer(Layer):
         self._batch_shape = tuple(_size(s, batch_shape) for s in batch_shape)
         self._dtype = config.standardize_dtype(dtype, "Input")
         self._output = KerasTensor(
-            self._batch_shape, self._dtype, name=self.name, history=(self, 0, 0)
+            self._batch_shape, self._dtype, name=name, history=(self, 0, 0)
         )
         self._inbound_nodes: list[Any] = []
         self._output_shape_seen = self._batch_shape

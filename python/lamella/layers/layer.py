@@ -334,10 +334,7 @@ class Layer(Operation):
         """The weights that training changes; empty when `trainable` is False."""
         if not self._trainable:
             return []
-        found = [v for v in self._ordered_variables() if v.trainable]
-        for layer in self._layers:
-            found.extend(layer.trainable_weights)
-        return _unique(found)
+        return [v for v in self.weights if v.trainable]
 
     @property
     def non_trainable_weights(self) -> list[Variable]:

@@ -102,15 +102,15 @@ class Operation:
     @property
     def output(self) -> Any:
         """The placeholder of the output, for `Model(inputs, layer.output)`."""
-        return self._last_node("output").outputs
+        return self._first_node("output").outputs
 
     @property
     def input(self) -> Any:
         """The placeholder of the input."""
-        inputs = self._last_node("input").inputs
+        inputs = self._first_node("input").inputs
         return inputs[0] if len(inputs) == 1 else inputs
 
-    def _last_node(self, what: str) -> Any:
+    def _first_node(self, what: str) -> Any:
         nodes = self.__dict__.get("_inbound_nodes")
         owner = self.__dict__.get("_sequential")
         if not nodes and owner is not None and owner() is not None:
@@ -121,7 +121,7 @@ class Operation:
                 f"{self._who()}: it has no symbolic {what}; call it on Input(...), or "
                 "put it into a Sequential whose input shape is known"
             )
-        return nodes[-1]
+        return nodes[0]
 
     # -- configuration -------------------------------------------------------
 

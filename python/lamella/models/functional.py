@@ -2,83 +2,32 @@
 
 from __future__ import annotations
 
-import copy
+import inspect
 from collections.abc import Callable
 from typing import Any
 
 from lamella import _core
 from lamella._masking import attach_masks, copy_mask, get_mask, set_mask
 from lamella.layers import _tree
+from lamella.layers._context import call_context
 from lamella.layers.input import InputLayer, KerasTensor
 from lamella.layers.layer import Layer
+from lamella.models.graph import Node, cut, is_placeholder, nodes_of, order
 from lamella.models.model import Model
 from lamella.ops.symbolic import Operation
 
 __all__ = ["Functional", "Node", "note_call", "output_spec", "symbolic_call"]
 
 
-class Node:
-    """One call of a layer or of a function of ops on placeholders.
-
-    Args:
-        layer: the layer or Operation that was called.
-        args: its positional arguments.
-        kwargs: its keyword arguments.
-        outputs: the placeholders that it returned.
-    """
-
-    def __init__(
-        self, layer: Layer | Operation, args: Any, kwargs: Any, outputs: Any
-    ) -> None:
-        self.layer = layer
-        self.args = args
-        self.kwargs = kwargs
-        self.outputs = outputs
-        self.inputs = [t for t in _leaves((args, kwargs)) if _is_placeholder(t)]
-        self.output_tensors = _tree.flatten(outputs)
-
-    @property
-    def parents(self) -> list[Node]:
-        """The nodes that made the inputs."""
-        return [node_of(t) for t in self.inputs]
-
-
-def _is_placeholder(value: Any) -> bool:
-    return isinstance(value, KerasTensor)
-
-
-def _leaves(structure: Any) -> list[Any]:
-    """Flatten dicts in their own order, so that names may be of any type."""
-    if isinstance(structure, dict):
-        return [x for v in structure.values() for x in _leaves(v)]
-    if isinstance(structure, list | tuple):
-        return [x for v in structure for x in _leaves(v)]
-    return [structure]
-
-
-def nodes_of(layer: Layer | Operation) -> list[Node]:
-    """Return the calls of a layer or operation on placeholders."""
-    nodes = layer.__dict__.setdefault("_inbound_nodes", [])
-    if isinstance(layer, InputLayer) and not nodes:
-        nodes.append(Node(layer, (), {}, layer.output))
-    return nodes
-
-
-def node_of(tensor: KerasTensor) -> Node:
-    """Return the node that made a placeholder."""
-    history = tensor._keras_history
-    if history is None:
-        raise ValueError(f"{tensor!r} does not come from Input or from a layer")
-    return nodes_of(history[0])[history[1]]
-
-
 def symbolic_call(layer: Layer, args: Any, kwargs: Any) -> Any:
     """Call a layer on placeholders: build it, find the shapes, note the call."""
     masks = layer._masks_for(args, kwargs)
-    # Keras notes a mask as an argument of the call in the plain case only; in the
-    # others the mask that a tensor carries at run time does the same.
-    plain = not kwargs and len(args) == 1 and _is_placeholder(args[0])
-    noted = masks if plain and args[0].dtype == layer._input_dtype else kwargs
+    noted = kwargs
+    # Keras notes the mask and the training flag as arguments of the call in the plain
+    # case only; in the others what a tensor carries at run time does the same.
+    plain = not kwargs and len(args) == 1 and is_placeholder(args[0])
+    if plain and args[0].dtype == layer._input_dtype:
+        noted = {**_noted_flags(layer), **masks}
     first = args[0] if args else next(iter(kwargs.values()))
     mask = kwargs.get("mask", masks.get("mask"))
     if mask is None:
@@ -88,6 +37,22 @@ def symbolic_call(layer: Layer, args: Any, kwargs: Any) -> Any:
     if layer.supports_masking:
         attach_masks(outputs, layer.compute_mask(first, mask))
     return outputs
+
+
+def _noted_flags(layer: Layer) -> dict[str, Any]:
+    """Return the arguments `training` and `mask` of a call that names neither."""
+    parameters = layer._call_parameters()
+    flags: dict[str, Any] = {}
+    if "training" in parameters:
+        training = call_context.training
+        if training is None:
+            default = parameters["training"].default
+            training = None if default is inspect.Parameter.empty else default
+        if training is not None:
+            flags["training"] = training
+    if "mask" in parameters:
+        flags["mask"] = None
+    return flags
 
 
 def note_call(
@@ -130,7 +95,7 @@ def _trace(function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     made: dict[int, Any] = {}
 
     def concrete(value: Any) -> Any:
-        if not _is_placeholder(value):
+        if not is_placeholder(value):
             return value
         if id(value) not in made:
             x = graph.input(f"x{len(made)}", value.shape, value.dtype)
@@ -168,23 +133,26 @@ class Functional(Model):
     def __init__(
         self, inputs: Any, outputs: Any, name: str | None = None, **kwargs: Any
     ) -> None:
+        trainable = kwargs.pop("trainable", None)
         super().__init__(name=name, **kwargs)
         for what, value in (("inputs", inputs), ("outputs", outputs)):
             for tensor in _tree.flatten(value):
-                if not _is_placeholder(tensor):
+                if not is_placeholder(tensor):
                     raise ValueError(
                         f"Model: {what} must be made by Input and by layers called on "
                         f"it, got {tensor!r}"
                     )
+        inputs, outputs = cut(inputs, outputs, self.name)
         self._inputs_struct = inputs
         self._outputs_struct = outputs
-        self._nodes, self._operations = _order(inputs, outputs, self.name)
+        self._nodes, self._operations = order(inputs, outputs, self.name)
         self._ordered_layers = [x for x in self._operations if isinstance(x, Layer)]
-        self._tensor_names = [t._keras_history[0].name for t in self.outputs]
         self.built = True
         leaf = _tree.map_structure(lambda t: t.shape, inputs)
         self._build_shape = leaf
         self._output_shape_seen = _tree.map_structure(lambda t: t.shape, outputs)
+        if trainable is not None:
+            self._trainable = bool(trainable)  # the layers keep theirs
 
     @property
     def _layers(self) -> list[Layer]:
@@ -217,25 +185,28 @@ class Functional(Model):
 
     @property
     def output_names(self) -> list[str]:
-        """Names of the layers that make the outputs (keys, for a dict of outputs)."""
-        if isinstance(self._outputs_struct, dict):
-            return sorted(self._outputs_struct)
+        """Names of the layers that make the outputs."""
+        return [t._keras_history[0].name for t in self.outputs]
+
+    @property
+    def _output_keys(self) -> list[str]:
+        """A name of its own for each output: that of its layer, with a number."""
         names: list[str] = []
         seen: dict[str, int] = {}
-        for name in self._tensor_names:
+        for name in self.output_names:
             seen[name] = seen.get(name, 0) + 1
             names.append(name if seen[name] == 1 else f"{name}_{seen[name] - 1}")
         return names
 
     @property
     def input_shape(self) -> Any:
-        """Shape of the input, in the structure of the inputs."""
-        return _tree.map_structure(lambda t: t.shape, _single(self._inputs_struct))
+        """Shape of the input, or a list of shapes."""
+        return _single([t.shape for t in self.inputs])
 
     @property
     def output_shape(self) -> Any:
-        """Shape of the output, in the structure of the outputs."""
-        return _tree.map_structure(lambda t: t.shape, self._outputs_struct)
+        """Shape of the output, or a list of shapes."""
+        return _single([t.shape for t in self.outputs])
 
     @property
     def _takes_several(self) -> bool:
@@ -267,7 +238,7 @@ class Functional(Model):
                     set_mask(values[id(tensor)], given)
 
         def real(value: Any) -> Any:
-            return values[id(value)] if _is_placeholder(value) else value
+            return values[id(value)] if is_placeholder(value) else value
 
         for node in self._nodes:
             if isinstance(node.layer, InputLayer):
@@ -276,17 +247,17 @@ class Functional(Model):
                 continue
             args = tuple(_tree.map_structure(real, a) for a in node.args)
             kwargs = {k: _tree.map_structure(real, v) for k, v in node.kwargs.items()}
+            # As in Keras, the flag of the whole model wins over that of one call.
             if (
                 training is not None
                 and isinstance(node.layer, Layer)
                 and "training" in node.layer._call_parameters()
-                and "training" not in kwargs
             ):
                 kwargs["training"] = training
             outputs = _tree.flatten(node.layer(*args, **kwargs))
             for tensor, value in zip(node.output_tensors, outputs, strict=True):
                 values[id(tensor)] = value
-        return _tree.map_structure(real, self._outputs_struct)
+        return _single(_tree.map_structure(real, _sorted(self._outputs_struct)))
 
     def _match(self, inputs: Any) -> list[Any]:
         """Return the values in the order of `inputs`."""
@@ -369,236 +340,45 @@ class Functional(Model):
 
     # -- configuration -------------------------------------------------------
 
-    def get_build_config(self) -> None:
-        """Return None: building needs nothing but the layers."""
-        return
+    def get_build_config(self) -> dict[str, Any]:
+        """Return no shape: building needs nothing but the layers."""
+        return {"input_shape": None}
 
     def get_config(self) -> dict[str, Any]:
-        """Return name, layers with their calls, inputs and outputs, as Keras 3 JSON."""
-        own_reader: Any = type(self).from_config
-        reader: Any = Functional.from_config
-        if own_reader.__func__ is not reader.__func__:
-            return super().get_config()
-        from lamella.saving import serialization
+        """Return name, layers with their calls, inputs and outputs, as Keras 3 JSON.
 
-        own = {id(node) for node in self._nodes}
-        renumbered: dict[tuple[int, int], int] = {}
-        for layer in self._operations:
-            kept = 1 if isinstance(layer, Functional) else 0
-            for i, node in enumerate(nodes_of(layer)):
-                if id(node) in own:
-                    renumbered[(id(layer), i)] = kept
-                    kept += 1
+        A subclass with a constructor of its own gives the arguments of that.
+        """
+        if not functional_arguments(type(self)):
+            config = super().get_config()
+            return {**config, **self._init_config()}
+        from lamella.models.functional_config import functional_config
 
-        def history(t: KerasTensor) -> list[Any]:
-            layer, index, place = t._keras_history
-            return [layer.name, renumbered[(id(layer), index)], place]
-
-        def written(value: Any) -> Any:
-            if _is_placeholder(value):
-                return {
-                    "class_name": "__keras_tensor__",
-                    "config": {
-                        "shape": value.shape,
-                        "dtype": value.dtype,
-                        "keras_history": history(value),
-                    },
-                }
-            if isinstance(value, dict):
-                return {k: written(v) for k, v in value.items()}
-            if isinstance(value, list):
-                return [written(v) for v in value]
-            if isinstance(value, tuple):
-                return tuple(written(v) for v in value)
-            return serialization.serialize_keras_object(value)
-
-        layers = []
-        for layer in self._operations:
-            if isinstance(layer, Operation):
-                config = layer.serialize()
-            else:
-                config = serialization.serialize_keras_object(layer)
-            config["name"] = layer.name
-            config["inbound_nodes"] = [
-                {"args": [written(a) for a in n.args], "kwargs": written(n.kwargs)}
-                for n in nodes_of(layer)
-                if id(n) in own and n.inputs
-            ]
-            layers.append(config)
-        return copy.deepcopy(
-            {
-                "name": self.name,
-                "trainable": self._trainable,
-                "layers": layers,
-                "input_layers": _tree.map_structure(history, self._inputs_struct),
-                "output_layers": _tree.map_structure(history, self._outputs_struct),
-            }
-        )
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
-        """Return a model as `get_config` (or Keras's files) described it."""
-        from lamella.saving import serialization
-
-        layers: dict[str, Layer | Operation] = {}
-        waiting: list[tuple[Layer | Operation, list[Any]]] = []
-        for entry in config["layers"]:
-            layer: Any
-            if Operation.is_serialized(entry):
-                layer = Operation.deserialize(entry)
-            else:
-                keys = [k for k in entry if k not in ("name", "inbound_nodes")]
-                layer = serialization.deserialize_keras_object(
-                    {k: entry[k] for k in keys}, custom_objects=custom_objects
-                )
-            name = entry.get("name", layer.name)
-            layers[name] = layer
-            waiting.append((layer, list(entry.get("inbound_nodes") or [])))
-
-        def tensor(history: Any) -> KerasTensor | None:
-            name, index, place = history[:3]
-            if name not in layers:
-                raise ValueError(f"Model: the config has no layer {name!r}")
-            layer = layers[name]
-            if isinstance(layer, Functional):
-                index -= 1
-            nodes = nodes_of(layer)
-            return nodes[index].output_tensors[place] if index < len(nodes) else None
-
-        def read(value: Any) -> Any:
-            if isinstance(value, dict):
-                if value.get("class_name") == "__keras_tensor__":
-                    found = tensor(value["config"]["keras_history"])
-                    if found is None:
-                        raise _NotYet
-                    return found
-                if "class_name" in value:
-                    return serialization.deserialize_keras_object(
-                        value, custom_objects=custom_objects
-                    )
-                return {k: read(v) for k, v in value.items()}
-            if isinstance(value, list | tuple):
-                return type(value)(read(v) for v in value)
-            return value
-
-        while any(calls for _, calls in waiting):
-            progress = False
-            for layer, calls in waiting:
-                while calls:
-                    try:
-                        args, kwargs = _call_of(calls[0], read, tensor)
-                    except _NotYet:
-                        break
-                    layer(*args, **kwargs)
-                    calls.pop(0)
-                    progress = True
-            if not progress:
-                raise ValueError(
-                    "Model: the config has a loop or a call whose input is missing"
-                )
-
-        def resolve(value: Any) -> Any:
-            if isinstance(value, list | tuple) and value and isinstance(value[0], str):
-                return tensor(value)
-            if isinstance(value, dict):
-                return {k: resolve(v) for k, v in value.items()}
-            return [resolve(v) for v in value]
-
-        model = cls(
-            inputs=_single(resolve(config["input_layers"])),
-            outputs=_single(resolve(config["output_layers"])),
-            name=config.get("name"),
-        )
-        if config.get("trainable") is False:
-            model.trainable = False
-        return model
+        return functional_config(self)
 
 
-class _NotYet(Exception):
-    """An input of a call does not exist yet."""
-
-
-def _call_of(data: Any, read: Any, tensor: Any) -> tuple[Any, dict[str, Any]]:
-    """Return (args, kwargs) of a call in a config, of Keras 3 or Keras 2."""
-    if isinstance(data, dict):
-        return tuple(read(data["args"])), read(data["kwargs"])
-    tensors, kwargs = [], {}
-    for entry in data:
-        found = tensor(entry)
-        if found is None:
-            raise _NotYet
-        tensors.append(found)
-        if len(entry) > 3:
-            kwargs = dict(entry[3])
-    return (tensors[0] if len(tensors) == 1 else tensors,), kwargs
+def functional_arguments(cls: type) -> bool:
+    """Return True if a class is made like Functional: of inputs and outputs."""
+    spec = inspect.getfullargspec(cls.__init__)  # type: ignore[misc]
+    if spec.args[1:] == ["inputs", "outputs", "name"]:
+        return True
+    return spec.varargs is not None and spec.varkw is not None
 
 
 def _single(structure: Any) -> Any:
+    """Return the only entry of a list or tuple, else the structure."""
     if isinstance(structure, list | tuple) and len(structure) == 1:
         return structure[0]
     return structure
 
 
-def _order(
-    inputs: Any, outputs: Any, name: str
-) -> tuple[list[Node], list[Layer | Operation]]:
-    """Return nodes, and layers with operations, in Keras's order."""
-    stop = {id(t) for t in _tree.flatten(inputs)}
-    finished: list[Node] = []
-    done: set[int] = set()
-    seen_at: dict[int, int] = {}
-
-    # Iterative, so that deep models do not meet Python's recursion limit.
-    for output in _tree.flatten(outputs):
-        stack: list[tuple[KerasTensor, bool]] = [(output, False)]
-        while stack:
-            tensor, leave = stack.pop()
-            node = node_of(tensor)
-            if leave:
-                if id(node) not in done:
-                    done.add(id(node))
-                    finished.append(node)
-                continue
-            if id(node) in done:
-                continue
-            seen_at.setdefault(id(node.layer), len(seen_at))
-            stack.append((tensor, True))
-            if id(tensor) in stop:
-                continue
-            if isinstance(node.layer, InputLayer):
-                raise ValueError(
-                    f"Model {name!r}: an output depends on the input "
-                    f"{node.layer.name!r}, which is not among the inputs"
-                )
-            stack.extend((t, False) for t in reversed(node.inputs))
-    depth: dict[int, int] = {}
-    layer_depth: dict[int, int] = {}
-    layers: dict[int, Layer | Operation] = {}
-    for node in reversed(finished):
-        key = id(node.layer)
-        layers[key] = node.layer
-        value = max(depth.get(id(node), 0), layer_depth.get(key, 0))
-        depth[id(node)] = layer_depth[key] = value
-        for parent in node.parents:
-            depth[id(parent)] = max(value + 1, depth.get(id(parent), 0))
-    for tensor in _tree.flatten(inputs):
-        layer = tensor._keras_history[0]
-        if id(layer) not in layers:
-            layers[id(layer)] = layer
-            layer_depth[id(layer)] = 0
-            seen_at[id(layer)] = -1
-            finished.append(node_of(tensor))
-            depth[id(finished[-1])] = 0
-    ordered = sorted(
-        layers.values(), key=lambda x: (-layer_depth[id(x)], seen_at[id(x)])
-    )
-    nodes = sorted(finished, key=lambda n: (-depth[id(n)], seen_at[id(n.layer)]))
-    names: set[str] = set()
-    for layer in ordered:
-        if layer.name in names:
-            raise ValueError(
-                f"Model {name!r}: the layer name {layer.name!r} occurs twice; give the "
-                "layers names of their own"
-            )
-        names.add(layer.name)
-    return nodes, ordered
+def _sorted(structure: Any) -> Any:
+    """Return the structure with its dicts sorted by key, as Keras returns them."""
+    if isinstance(structure, dict):
+        return {k: _sorted(structure[k]) for k in sorted(structure)}
+    if isinstance(structure, list | tuple):
+        items = [_sorted(v) for v in structure]
+        if hasattr(structure, "_fields"):
+            return type(structure)(*items)
+        return type(structure)(items)
+    return structure

@@ -53,28 +53,34 @@ class Model(Training):
             "_fast_predict",
             "_orders",
             "_compile_trainable",
+            "_noted",
         }
     )
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         """Make a functional model of Model(inputs, outputs)."""
-        if cls is Model and (
-            "inputs" in kwargs or "outputs" in kwargs or len(args) in (2, 3)
-        ):
+        if cls is Model and _of_graph(args, kwargs):
             from lamella.models.functional import Functional
 
             return super().__new__(Functional, *args, **kwargs)
         return super().__new__(cls, *args, **kwargs)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        if args or "inputs" in kwargs or "outputs" in kwargs:
-            from lamella.models.functional import Functional
+        from lamella.models.functional import Functional
 
-            if not isinstance(self, Functional):
-                raise ValueError(
-                    f"{type(self).__name__}: a subclass with a call() takes no inputs "
-                    "and outputs; give super().__init__() only name, dtype, trainable"
-                )
+        if _of_graph(args, kwargs):
+            # A subclass that calls super().__init__(inputs, outputs): its class becomes
+            # one of Functional's, as in Keras.
+            _make_functional(type(self), Functional)
+            Functional.__init__(self, *args, **kwargs)  # type: ignore[arg-type]
+            return
+        if args or "inputs" in kwargs or "outputs" in kwargs:
+            raise ValueError(
+                f"{type(self).__name__}: super().__init__() takes inputs and outputs "
+                "(a functional model), or only name, dtype, trainable (a model with a "
+                f"call of its own); got {len(args)} arguments"
+                + "".join(f", {k}" for k in kwargs)
+            )
         super().__init__(**kwargs)
 
     def call(self, *args: Any, **kwargs: Any) -> Any:
@@ -86,10 +92,13 @@ class Model(Training):
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
         """Return a model as `get_config` described it."""
-        if cls is Model and {"layers", "input_layers", "output_layers"} <= set(config):
-            from lamella.models.functional import Functional
+        from lamella.models import functional_config
 
-            return Functional.from_config(config, custom_objects)
+        if functional_config.is_functional_config(cls, config):
+            made: Any = cls
+            return functional_config.functional_from_config(
+                made, config, custom_objects
+            )
         return super().from_config(config)
 
     # -- parts ---------------------------------------------------------------
@@ -172,20 +181,29 @@ class Model(Training):
         Args:
             filepath: where; the ending says the format.
             overwrite: whether an existing file is replaced. Default True.
-            zipped: must be None or True.
+            zipped: False writes the parts of a `.keras` file into a folder.
             **kwargs: `include_optimizer`.
         """
         from lamella import saving
 
-        if zipped is False:
-            raise ValueError(f"{self._who()}: save: zipped=False is not supported")
-        saving.save_model(self, filepath, overwrite=overwrite, **kwargs)
+        saving.save_model(self, filepath, overwrite=overwrite, zipped=zipped, **kwargs)
 
-    def save_weights(self, filepath: Any, overwrite: bool = True) -> None:
-        """Write the weights to a `.weights.h5` file (or `.lamella`)."""
+    def save_weights(
+        self,
+        filepath: Any,
+        overwrite: bool = True,
+        max_shard_size: float | None = None,
+    ) -> None:
+        """Write the weights to a `.weights.h5` file (or `.lamella`).
+
+        Args:
+            filepath: where; with `max_shard_size` it ends in `.weights.json`.
+            overwrite: whether an existing file is replaced. Default True.
+            max_shard_size: largest size of one file in GiB; default one file.
+        """
         from lamella import saving
 
-        saving.save_weights(self, filepath, overwrite=overwrite)
+        saving.save_weights(self, filepath, overwrite, max_shard_size)
 
     def load_weights(
         self, filepath: Any, skip_mismatch: bool = False, **kwargs: Any
@@ -195,11 +213,73 @@ class Model(Training):
 
         saving.load_weights(self, filepath, skip_mismatch=skip_mismatch, **kwargs)
 
+    def export(
+        self,
+        filepath: Any,
+        format: str = "tf_saved_model",
+        verbose: bool | None = None,
+        input_signature: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        """Write the model for inference elsewhere.
+
+        Differs from Keras: the formats are "onnx" and "lamella" (for C++); the others
+        belong to other frameworks and raise.
+
+        Args:
+            filepath: where.
+            format: "onnx" (needs the package onnx) or "lamella".
+            verbose: whether a line says so. Default True.
+            input_signature: `InputSpec`, placeholder or array, or a structure of them,
+                when the model was never called. Default: the model's own inputs.
+            **kwargs: `opset_version` of ONNX, 18 or more.
+
+        Raises:
+            NotImplementedError: for what ONNX has no operators for; the layer is named.
+            ValueError: for other formats, or a model without a known input shape.
+        """
+        from lamella.export import export_model
+
+        export_model(self, filepath, format, verbose, input_signature, **kwargs)
+
+    def get_state_tree(self, value_format: str = "backend_tensor") -> dict[str, Any]:
+        """Return all variables as nested dicts, by their paths.
+
+        Args:
+            value_format: "backend_tensor" or "numpy_array".
+        """
+        from lamella.models import state_tree
+
+        return state_tree.get_state_tree(self, value_format)
+
+    def set_state_tree(self, state_tree: Any) -> None:
+        """Assign variables from what `get_state_tree` returned."""
+        from lamella.models import state_tree as module
+
+        module.set_state_tree(self, state_tree)
+
     def to_json(self, **kwargs: Any) -> str:
         """Return the architecture (no weights) as Keras 3 JSON."""
         from lamella.saving import serialization
 
         return json.dumps(serialization.serialize_keras_object(self), **kwargs)
+
+
+def _of_graph(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Return True for the arguments of a functional model."""
+    if len(args) in (2, 3):
+        return True
+    return "outputs" in kwargs and (len(args) == 1 or "inputs" in kwargs)
+
+
+def _make_functional(cls: type, functional: type) -> type:
+    """Put Functional into the place of Model among the bases of a class."""
+    if cls is Model or issubclass(cls, functional):
+        return functional if cls is Model else cls
+    if cls is object or not issubclass(cls, Model):
+        return cls
+    cls.__bases__ = tuple(_make_functional(base, functional) for base in cls.__bases__)
+    return cls
 
 
 def model_from_json(json_string: str, custom_objects: Any = None) -> Model:

@@ -9,7 +9,7 @@ import weakref
 from collections.abc import Iterable
 from typing import Any
 
-from lamella import _core
+from lamella import _core, config
 from lamella._masking import copy_mask, set_mask
 from lamella.layers import _tree
 from lamella.layers._shapes import as_shape
@@ -108,12 +108,13 @@ class Sequential(Model):
             self._tail = None
         elif self._tail is not None and self.built:
             self._extend(layer)
+            self._count_functional()
         else:
             self._maybe_rebuild()
 
     def _append(self, layer: Layer) -> None:
         for other in self._stack:
-            if other is layer or other.name == layer.name:
+            if other is not layer and other.name == layer.name:
                 raise ValueError(
                     f"Sequential {self.name!r}: the name {layer.name!r} occurs twice; "
                     "every layer needs a name of its own (argument name=...)"
@@ -181,7 +182,6 @@ class Sequential(Model):
             )
         if declared is None:
             shape = as_shape(input_shape)
-            shape = (None, *shape[1:])
             first = self._stack[0]
             declared = InputLayer(batch_shape=shape, dtype=first._symbolic_dtype())
             self._stack.insert(0, declared)
@@ -199,6 +199,11 @@ class Sequential(Model):
         self._build_shape = declared._batch_shape
         for layer in self.layers:
             self._extend(layer)
+        self._count_functional()
+
+    def _count_functional(self) -> None:
+        """Use up a name, as Keras does: it keeps a functional model inside."""
+        config.auto_name("Functional")
 
     def _extend(self, layer: Layer) -> None:
         """Run one more layer on symbolic inputs, which builds it."""
@@ -222,7 +227,9 @@ class Sequential(Model):
                 sizes = _tree.map_structure(lambda t: tuple(t.shape), output)
             finally:
                 self._clear_losses()
-        layer._sequential = weakref.ref(self)
+        if not layer.__dict__.get("_inbound_nodes"):
+            layer._sequential = weakref.ref(self)
+        layer._graph_shape = sizes
         self._tail = (
             sizes,
             _tree.map_structure(lambda t: t.dtype, output),
@@ -341,12 +348,15 @@ class Sequential(Model):
 
     @property
     def input(self) -> Any:
-        """The placeholder of the input."""
-        return self.inputs[0]
+        """The placeholder of the input: of the first call, else of the model."""
+        called = self.__dict__.get("_inbound_nodes")
+        return super().input if called else self.inputs[0]
 
     @property
     def output(self) -> Any:
-        """The placeholder of the output."""
+        """The placeholder of the output: of the first call, else of the model."""
+        if self.__dict__.get("_inbound_nodes"):
+            return super().output
         return self.layers[-1].output if self.outputs else None
 
     def _make_nodes(self) -> None:
@@ -354,8 +364,12 @@ class Sequential(Model):
         if not self.built or self._input_layer is None:
             return
         x: Any = self._input_layer.output
+        noted = self.__dict__.setdefault("_noted", {})
         for layer in self.layers:
-            x = layer(x)
+            key = (id(layer), *(id(t) for t in _tree.flatten(x)))
+            if key not in noted:
+                noted[key] = layer(x)
+            x = noted[key]
 
     # -- configuration -------------------------------------------------------
 

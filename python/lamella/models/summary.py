@@ -12,7 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from lamella.layers import _tree
+from lamella.layers._shapes import is_shape
 from lamella.layers.layer import Layer
+from lamella.layers.recurrent import RNN
+from lamella.models.functional import Functional
+from lamella.models.sequential import Sequential as SequentialModel
 
 __all__ = ["count_params", "print_summary", "readable_size"]
 
@@ -58,14 +63,47 @@ def _shape_text(shape: Any) -> str:
     return "(" + ", ".join(str(s) for s in shape) + ")"
 
 
-def _output_shape(layer: Layer) -> str:
-    shape = layer.__dict__.get("_output_shape_seen")
-    if shape is None and layer.built and layer._build_shape is not None:
-        try:
-            shape = layer.compute_output_shape(layer._build_shape)
-        except Exception:
-            return "?"
-    return "?" if shape is None else _shape_text(shape)
+def _output_shape(layer: Layer, in_graph: bool) -> str:
+    nodes = layer.__dict__.get("_inbound_nodes")
+    if nodes:
+        shape = _tree.map_structure(lambda t: tuple(t.shape), nodes[-1].outputs)
+    elif in_graph:
+        shape = layer.__dict__.get("_graph_shape")
+    else:
+        shape = _computed_shape(layer)
+    if shape is None:
+        return "?"
+    flat = _shapes(shape)
+    if len(flat) == 1:
+        return _shape_text(flat[0])
+    if isinstance(shape, tuple) and isinstance(layer, RNN):
+        shape = list(shape)
+    return _shape_text(shape)
+
+
+def _computed_shape(layer: Layer) -> Any:
+    """Return what a layer that no graph holds says about the shape it was built for.
+
+    As in Keras, layers without a `build`, and layers of users without a
+    `compute_output_shape`, say nothing.
+    """
+    if isinstance(layer, Functional | SequentialModel):
+        return layer.output_shape if layer.built else None
+    own = type(layer).__module__.startswith("lamella.")
+    silent = type(layer).build is Layer.build or (
+        not own and type(layer).compute_output_shape is Layer.compute_output_shape
+    )
+    if silent or layer._build_shape is None:
+        return None
+    return layer.compute_output_shape(layer._build_shape)
+
+
+def _shapes(structure: Any) -> list[Any]:
+    """Return the shapes in a structure of shapes."""
+    if is_shape(structure):
+        return [structure]
+    values = structure.values() if isinstance(structure, dict) else structure
+    return [s for v in values for s in _shapes(v)]
 
 
 # -- layout of text in columns, as the library that Keras uses for it does --
@@ -198,14 +236,16 @@ def _class_name(layer: Any) -> str:
     return getattr(layer, "class_name", type(layer).__name__)
 
 
-def _fields(layer: Layer, prefix: str, connected: Any, trainable: bool) -> list[str]:
+def _fields(
+    layer: Layer, prefix: str, connected: Any, trainable: bool, in_graph: bool
+) -> list[str]:
     if not layer.built:
         params = "0 (unbuilt)"
     else:
         params = f"{layer.count_params():,}"
     fields = [
         f"{prefix}{layer.name} ({_class_name(layer)})",
-        _output_shape(layer),
+        _output_shape(layer, in_graph),
         params,
     ]
     if connected is not None:
@@ -216,13 +256,19 @@ def _fields(layer: Layer, prefix: str, connected: Any, trainable: bool) -> list[
 
 
 def _rows(
-    layer: Layer, level: int, expand: bool, connected: Any, trainable: bool
+    layer: Layer,
+    level: int,
+    expand: bool,
+    connected: Any,
+    trainable: bool,
+    in_graph: bool,
 ) -> list[list[str]]:
     prefix = "   " * level + "└ " if level else ""
-    rows = [_fields(layer, prefix, connected, trainable)]
+    rows = [_fields(layer, prefix, connected, trainable, in_graph)]
     if expand:
+        below = isinstance(layer, Functional | SequentialModel)
         for inner in getattr(layer, "layers", []):
-            rows += _rows(inner, level + 1, expand, connected, trainable)
+            rows += _rows(inner, level + 1, expand, connected, trainable, below)
     return rows
 
 
@@ -298,11 +344,16 @@ def summary_text(
         widths.append(size)
         current += size
     widths = widths[: len(header)]
+    in_graph = isinstance(model, Functional | SequentialModel)
     rows: list[list[str]] = []
     for layer in _selected(layers, layer_range):
-        rows += _rows(layer, 0, expand_nested, connected, show_trainable)
-    lines = [f'Model: "{model.name}"']
-    lines += _table(header, rows, widths, justify, line_length)
+        rows += _rows(layer, 0, expand_nested, connected, show_trainable, in_graph)
+    # What is wider than the screen is cut, and the title broken, as Keras does.
+    title = _divide(f'Model: "{model.name}"', screen)
+    lines = [t[i : i + screen] for t in title for i in range(0, len(t), screen)]
+    lines += [
+        line[:screen] for line in _table(header, rows, widths, justify, line_length)
+    ]
     trained, frozen = model.trainable_weights, model.non_trainable_weights
     parts = [
         ("Trainable params", count_params(trained), _bytes(trained)),
@@ -311,10 +362,13 @@ def summary_text(
     optimizer = model.optimizer if model.compiled else None
     if optimizer is not None and optimizer.built:
         state = optimizer.variables
-        parts.append(("Optimizer params", count_params(state), _bytes(state)))
+        # Keras counts steps in 32 bits.
+        excess = sum(4.0 for v in state if v.dtype == "int64")
+        n_bytes = _bytes(state) - excess
+        parts.append(("Optimizer params", count_params(state), n_bytes))
     total = ("Total params", sum(p[1] for p in parts), math.fsum(p[2] for p in parts))
-    for title, count, n_bytes in [total, *parts]:
-        lines.append(f" {title}: {count:,} ({readable_size(n_bytes)})")
+    for what, count, n_bytes in [total, *parts]:
+        lines.append(f" {what}: {count:,} ({readable_size(n_bytes)})")
     return "\n".join(lines) + "\n"
 
 
@@ -331,7 +385,8 @@ def print_summary(
 
     Args:
         model: the model.
-        line_length: width of the table; default 88, less on narrow screens.
+        line_length: width of the table; default 88, less on narrow screens; what is
+            wider than the screen is cut off.
         positions: where the columns end, as fractions of the width.
         print_fn: called once with the whole text.
         expand_nested: also show the layers of nested models.

@@ -82,7 +82,7 @@ class Training(Tracing):
 
         self._check_initialized()
         self.optimizer = None if optimizer is None else optimizers.get(optimizer)
-        names = getattr(self, "output_names", None)
+        names = getattr(self, "_output_keys", None)
         self._compile_loss = None
         if loss is not None:
             self._compile_loss = CompiledLoss(loss, loss_weights, names)

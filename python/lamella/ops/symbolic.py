@@ -95,6 +95,20 @@ class Operation:
 
     # -- configuration -------------------------------------------------------
 
+    def get_config(self) -> dict[str, Any]:
+        """Return what `from_config` needs to make an equal operation."""
+        kind = f"{self.kind.module}.{self.kind.class_name}"
+        return {"name": self.name, "operation": kind, **self.settings}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Operation:
+        """Return an operation as `get_config` described it."""
+        settings = dict(config)
+        name = settings.pop("name")
+        module, _, class_name = settings.pop("operation").rpartition(".")
+        place = module.rpartition(".")[2]
+        return cls(BY_CLASS[(place, class_name)], settings, name)
+
     def serialize(self) -> dict[str, Any]:
         """Return this operation as Keras 3 JSON."""
         from lamella.saving import serialization

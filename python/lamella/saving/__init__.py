@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from lamella.saving.file_editor import KerasFileEditor
 from lamella.saving.object_registration import (
     CustomObjectScope,
     custom_object_scope,
@@ -24,6 +25,7 @@ from lamella.saving.serialization import (
 
 __all__ = [
     "CustomObjectScope",
+    "KerasFileEditor",
     "custom_object_scope",
     "deserialize_keras_object",
     "get_custom_objects",
@@ -61,6 +63,8 @@ def _format(path: str) -> str:
     lower = path.lower()
     if lower.endswith(".weights.h5"):
         return "weights"
+    if lower.endswith(".weights.json"):
+        return "shards"
     if lower.endswith((".h5", ".hdf5")):
         return "h5"
     for suffix in ("keras", "lamella"):
@@ -87,7 +91,8 @@ def save_model(
         overwrite: whether an existing file may be replaced. Default True.
         include_optimizer: save how the model was compiled and the optimizer's state,
             so that training goes on with the same numbers. Default True.
-        kwargs: `zipped=True` and `save_format` ("keras", "h5") are accepted.
+        kwargs: `zipped=False` writes the parts of a ".keras" file into a folder;
+            `save_format` ("keras", "h5") is accepted.
 
     Raises:
         ValueError: another suffix, or a lambda in the model.
@@ -96,20 +101,30 @@ def save_model(
     Example:
         >>> save_model(model, "model.keras")  # doctest: +SKIP
     """
+    zipped = kwargs.pop("zipped", None)
+    if hasattr(filepath, "write"):
+        _module("keras").save_model(model, filepath, include_optimizer)
+        return
     path = _path(filepath, "save_model")
     kind = _format(path)
-    zipped = kwargs.pop("zipped", None)
     save_format = kwargs.pop("save_format", None)
     if kwargs:
         raise ValueError(f"save_model: unknown arguments: {', '.join(kwargs)}")
-    if zipped is False:
-        raise ValueError("save_model: zipped=False (a folder) is not supported")
     if save_format not in (None, "keras", "h5"):
         raise ValueError(
             f"save_model: save_format={save_format!r} is not supported; "
             f"the suffix chooses the format: {_MODEL_SUFFIXES}"
         )
-    if kind == "weights":
+    if zipped is False:
+        if kind:
+            raise ValueError(
+                "save_model: zipped=False writes a folder, whose name must not end "
+                f"like a file, got filepath='{path}'"
+            )
+        _free(path, overwrite, "save_model")
+        _module("keras").save_model(model, path, include_optimizer, zipped=False)
+        return
+    if kind in ("weights", "shards"):
         raise ValueError(
             f"save_model: '{path}': .weights.h5 is for weights alone; call "
             f"save_weights(), or use one of {_MODEL_SUFFIXES}"
@@ -164,9 +179,13 @@ def load_model(
     Example:
         >>> model = load_model("model.keras")  # doctest: +SKIP
     """
+    if hasattr(filepath, "read"):
+        return _module("keras").load_model(filepath, custom_objects, compile)
     path = _path(filepath, "load_model")
     kind = _format(path)
-    if kind == "weights":
+    if os.path.isfile(os.path.join(path, "config.json")):  # noqa: PTH113, PTH118
+        return _module("keras").load_model(path, custom_objects, compile)
+    if kind in ("weights", "shards"):
         raise ValueError(
             f"load_model: '{path}' holds weights alone; build the model and call "
             "model.load_weights()"
@@ -186,7 +205,10 @@ def load_model(
 
 
 def save_weights(
-    model: Any, filepath: str | os.PathLike[str], overwrite: bool = True
+    model: Any,
+    filepath: str | os.PathLike[str],
+    overwrite: bool = True,
+    max_shard_size: float | None = None,
 ) -> None:
     """Save the weights of a model.
 
@@ -195,6 +217,8 @@ def save_weights(
         filepath: the suffix chooses the format: ".weights.h5" (Keras 3; also holds
             the optimizer's state), ".h5"/".hdf5" (older Keras), ".lamella".
         overwrite: whether an existing file may be replaced. Default True.
+        max_shard_size: largest size of a file in GiB; the weights then go into several
+            files, listed in `filepath`, which must end in ".weights.json".
 
     Raises:
         ValueError: another suffix, or a model that is not built.
@@ -208,6 +232,17 @@ def save_weights(
             f"{_WEIGHT_SUFFIXES}"
         )
     _built(model, "save_weights")
+    if max_shard_size is not None or kind == "shards":
+        if kind not in ("shards", "weights") or max_shard_size is None:
+            raise ValueError(
+                "save_weights: max_shard_size and a filepath that ends in "
+                f".weights.json go together, got filepath='{path}', "
+                f"max_shard_size={max_shard_size!r}"
+            )
+        path = path.removesuffix(".h5").removesuffix(".json") + ".json"
+        _free(path, overwrite, "save_weights")
+        _module("keras").save_weights(model, path, max_shard_size)
+        return
     _free(path, overwrite, "save_weights")
     _module(kind).save_weights(model, path)
 
@@ -225,7 +260,8 @@ def load_weights(
 
     Args:
         model: a built model.
-        filepath: ".weights.h5", ".keras", ".h5"/".hdf5" or ".lamella".
+        filepath: ".weights.h5", ".weights.json" (a list of files), ".keras",
+            ".h5"/".hdf5" or ".lamella".
         skip_mismatch: leave layers that do not fit as they are and warn. Default False.
         by_name: match layers by name, not by order (older ".h5" only). Default False.
 

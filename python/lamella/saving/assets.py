@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["collect", "from_text", "load", "to_text"]
+__all__ = ["collect", "from_text", "load", "read_folder", "to_text"]
 
 Objects = Iterable[tuple[str, Any]]  # what `keras_format.walk` yields
 
@@ -28,10 +28,8 @@ def collect(objects: Objects) -> dict[str, bytes]:
             continue
         with tempfile.TemporaryDirectory() as folder:
             obj.save_assets(folder)
-            for file in sorted(Path(folder).rglob("*")):
-                if file.is_file():
-                    name = PurePosixPath(path, *file.relative_to(folder).parts)
-                    found[str(name)] = file.read_bytes()
+            for name, data in read_folder(Path(folder)).items():
+                found[str(PurePosixPath(path, name))] = data
     return found
 
 
@@ -59,6 +57,15 @@ def load(objects: Objects, files: dict[str, bytes], title: str) -> None:
             except (OSError, ValueError) as error:
                 who = f"{type(obj).__name__} {getattr(obj, 'name', '')!r}"
                 raise ValueError(f"{title}: the assets of {who}: {error}") from error
+
+
+def read_folder(folder: Path) -> dict[str, bytes]:
+    """Return the files below a folder by their paths in it."""
+    return {
+        file.relative_to(folder).as_posix(): file.read_bytes()
+        for file in sorted(folder.rglob("*"))
+        if file.is_file()
+    }
 
 
 def to_text(objects: Objects) -> str | None:

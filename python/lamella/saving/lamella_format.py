@@ -20,14 +20,11 @@ import numpy as np
 from lamella.saving import assets, atomic
 from lamella.saving.keras_format import (
     KERAS_VERSION,
-    assign,
     build_optimizer,
     config_json,
-    is_optimizer,
-    is_seed,
     model_from_json_text,
-    walk,
 )
+from lamella.saving.weights import assign, is_optimizer, is_seed, walk
 
 __all__ = ["load_model", "load_weights", "save_model", "save_weights"]
 
@@ -90,12 +87,18 @@ def predict_graph(model: Any) -> Any:
         if model._build_shape is None:
             return None
         shapes, dtype = model._build_shape, model.dtype
+    # A batch size is kept for layers that hold a state for each row only.
+    keep = any(getattr(layer, "stateful", False) for layer in model._flatten_layers())
     graph = _core.Graph()
     with graph:
         if hasattr(model, "inputs"):
             structure = getattr(model, "_inputs_struct", None)
             x = _tree.map_structure(
-                lambda t: graph.input(t._keras_history[0].name, t.shape, t.dtype),
+                lambda t: graph.input(
+                    t._keras_history[0].name,
+                    t.shape if keep else (None, *t.shape[1:]),
+                    t.dtype,
+                ),
                 model.inputs[0] if structure is None else structure,
             )
         else:
@@ -112,7 +115,7 @@ def predict_graph(model: Any) -> Any:
             return None
         finally:
             model._clear_losses()
-        names = getattr(model, "output_names", None) or []
+        names = getattr(model, "_output_keys", None) or []
         if len(names) != len(outputs):
             names = [f"output{i}" for i in range(len(outputs))]
         for name, output in zip(names, outputs, strict=True):

@@ -21,11 +21,9 @@ from lamella.ops.symbolic import Operation
 from lamella.saving import atomic, hdf5
 from lamella.saving.keras_format import (
     KERAS_VERSION,
-    assign,
     build_optimizer,
     check_model,
     damaged_config,
-    load_weights_from,
     read_json,
 )
 from lamella.saving.object_registration import CustomObjectScope
@@ -35,6 +33,7 @@ from lamella.saving.serialization import (
     keras_path,
     serialize_keras_object,
 )
+from lamella.saving.weights import assign, load_weights_from
 
 if TYPE_CHECKING:
     import h5py

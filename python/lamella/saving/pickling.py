@@ -9,19 +9,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from lamella.saving import hdf5
-from lamella.saving.keras_format import (
-    build_optimizer,
-    config_json,
-    load_weights_from,
-    read_json,
-    weights_to_bytes,
-)
+from lamella.saving import assets, hdf5
+from lamella.saving.keras_format import build_optimizer, config_json, read_json
 from lamella.saving.serialization import (
     collect_custom,
     deserialize_keras_object,
     object_sharing,
 )
+from lamella.saving.weights import load_weights_from, walk, weights_to_bytes
 
 __all__ = ["reduce_layer", "revive_layer"]
 
@@ -30,10 +25,16 @@ def reduce_layer(layer: Any) -> tuple[Any, tuple[Any, ...]]:
     """Return what pickle needs to make an equal layer or model."""
     with collect_custom() as custom:
         config = config_json(layer)
-    return revive_layer, (config, weights_to_bytes(layer), dict(custom))
+    files = assets.to_text(walk(layer))
+    return revive_layer, (config, weights_to_bytes(layer), dict(custom), files)
 
 
-def revive_layer(config: str, weights: bytes, custom_objects: dict[str, Any]) -> Any:
+def revive_layer(
+    config: str,
+    weights: bytes,
+    custom_objects: dict[str, Any],
+    files: str | None = None,
+) -> Any:
     """Return the layer or model that `reduce_layer` took apart."""
     title = "unpickling"
     with object_sharing():
@@ -43,4 +44,6 @@ def revive_layer(config: str, weights: bytes, custom_objects: dict[str, Any]) ->
     build_optimizer(layer)
     with hdf5.open_bytes(weights, title) as file:
         load_weights_from(file, layer, title, optimizer="must fit")
+    if files is not None:
+        assets.from_text(walk(layer), files, title)
     return layer

@@ -631,7 +631,7 @@ def clean_config(cls: type, config: dict[str, Any], title: str) -> dict[str, Any
     if "lr" in config and "learning_rate" not in config:
         config["learning_rate"] = config.pop("lr")
     if {"layers", "input_layers", "build_input_shape"} & set(config):
-        return _clean_nodes(config)  # a model; its from_config reads its own keys
+        return config  # a model; its from_config reads its own keys
     names = _accepted(cls)
     if names is None:
         return config
@@ -651,14 +651,4 @@ def clean_config(cls: type, config: dict[str, Any], title: str) -> dict[str, Any
             f"{title}: the file sets {key}={config[key]!r}, which lamella's "
             f"{cls.__name__} does not have"
         )
-    return config
-
-
-def _clean_nodes(config: dict[str, Any]) -> dict[str, Any]:
-    """Drop the "mask": null that Keras notes for each call of some layers."""
-    for layer in config.get("layers") or []:
-        for node in layer.get("inbound_nodes") or []:
-            kwargs = node.get("kwargs") if isinstance(node, dict) else None
-            if isinstance(kwargs, dict) and kwargs.get("mask", 0) is None:
-                del kwargs["mask"]
     return config

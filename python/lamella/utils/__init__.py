@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from .graph_utils import get_source_inputs
 from .io_utils import (
     disable_interactive_logging,
     enable_interactive_logging,
@@ -44,6 +45,7 @@ __all__ = [
     "get_random_seed",
     "get_registered_name",
     "get_registered_object",
+    "get_source_inputs",
     "hash_file",
     "image_dataset_from_directory",
     "img_to_array",
