@@ -359,8 +359,21 @@ class Graph:
         """
         Names the nodes recorded inside the `with` block.
         """
+    def loss_depends_on(
+        self, variables: collections.abc.Sequence[Variable]
+    ) -> list[bool]:
+        """
+        For each variable, whether the loss can have a gradient with respect to it.
+        """
     def set_learning_rate(self, value: typing.Any) -> None: ...
     def set_loss(self, loss: typing.Any) -> None: ...
+    def set_update(
+        self, update: Graph, trained: collections.abc.Sequence[Variable]
+    ) -> None:
+        """
+        Makes a traced optimizer rule part of each step: input i of `update` is the gradient
+        with respect to trained[i].
+        """
     @property
     def has_loss(self) -> bool: ...
     @property

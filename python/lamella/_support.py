@@ -18,6 +18,7 @@ __all__ = [
     "floatx",
     "get",
     "lookup_table",
+    "next_uid",
     "reset_uids",
     "revive",
     "serialize",
@@ -85,6 +86,13 @@ def uniquify(name: str) -> str:
         count = _uids[name]
         _uids[name] += 1
     return f"{name}_{count}" if count else name
+
+
+def next_uid(prefix: str) -> int:
+    """1, 2, ... for each call with the same prefix."""
+    with _lock:
+        _uids[f"uid of {prefix}"] += 1
+        return _uids[f"uid of {prefix}"]
 
 
 def auto_name(class_name: str) -> str:

@@ -7,10 +7,12 @@ from collections.abc import Iterable
 from typing import Any
 
 from lamella import _core
+from lamella._promotion import result_type
 from lamella._support import (
     auto_name,
     epsilon,
     floatx,
+    next_uid,
     reset_uids,
     set_dtype_policy_name,
     set_epsilon,
@@ -29,14 +31,31 @@ __all__ = [
     "image_data_format",
     "is_float_dtype",
     "is_interactive_logging_enabled",
+    "disable_flash_attention",
     "disable_interactive_logging",
+    "disable_traceback_filtering",
+    "enable_flash_attention",
     "enable_interactive_logging",
+    "enable_traceback_filtering",
+    "enable_unsafe_deserialization",
+    "get_uid",
+    "is_flash_attention_enabled",
+    "is_int_dtype",
+    "is_keras_tensor",
+    "is_nnx_enabled",
+    "is_traceback_filtering_enabled",
+    "max_epochs",
+    "max_steps_per_epoch",
     "near_names",
+    "result_type",
+    "set_backend",
     "set_conv_accuracy",
     "set_dtype_policy",
     "set_epsilon",
     "set_floatx",
     "set_image_data_format",
+    "set_max_epochs",
+    "set_max_steps_per_epoch",
     "standardize_data_format",
     "standardize_dtype",
     "to_snake_case",
@@ -48,6 +67,10 @@ _DTYPES = ("float32", "float64", "int32", "int64", "uint8", "bool")
 _settings: dict[str, Any] = {
     "image_data_format": "channels_last",
     "interactive": True,
+    "traceback_filtering": True,
+    "flash_attention": None,
+    "max_epochs": None,
+    "max_steps_per_epoch": None,
 }
 
 
@@ -74,6 +97,19 @@ def set_conv_accuracy(accuracy: str) -> None:
 def backend() -> str:
     """Return the name of the backend: always "lamella"."""
     return "lamella"
+
+
+def set_backend(backend: str) -> None:
+    """Accept "lamella", the only backend there is.
+
+    Raises:
+        ValueError: for another one.
+    """
+    if backend != "lamella":
+        raise ValueError(
+            f"set_backend: lamella computes by itself and has no backend {backend!r}; "
+            "leave the call out"
+        )
 
 
 def image_data_format() -> str:
@@ -154,6 +190,83 @@ def disable_interactive_logging() -> None:
 def is_interactive_logging_enabled() -> bool:
     """Return whether progress bars may redraw their line."""
     return _settings["interactive"]
+
+
+def enable_traceback_filtering() -> None:
+    """Leave lamella's own lines out of the tracebacks of fit and evaluate."""
+    _settings["traceback_filtering"] = True
+
+
+def disable_traceback_filtering() -> None:
+    """Show lamella's own lines in tracebacks, too."""
+    _settings["traceback_filtering"] = False
+
+
+def is_traceback_filtering_enabled() -> bool:
+    """Return whether lamella's own lines are left out of tracebacks (the default)."""
+    return bool(_settings["traceback_filtering"])
+
+
+def enable_flash_attention() -> None:
+    """Accepted for Keras's sake: there is one algorithm for attention."""
+    _settings["flash_attention"] = True
+
+
+def disable_flash_attention() -> None:
+    """Accepted for Keras's sake: there is one algorithm for attention."""
+    _settings["flash_attention"] = False
+
+
+def is_flash_attention_enabled() -> bool | None:
+    """Return what was last asked for; None if nothing was."""
+    return _settings["flash_attention"]
+
+
+def is_nnx_enabled() -> bool:
+    """Return False: that belongs to another backend of Keras."""
+    return False
+
+
+def enable_unsafe_deserialization() -> None:
+    """Accepted for Keras's sake: code in a file is refused all the same."""
+
+
+def max_epochs() -> int | None:
+    """Return the largest number of epochs that `fit` runs; None for no limit."""
+    return _settings["max_epochs"]
+
+
+def set_max_epochs(max_epochs: int | None) -> None:
+    """Let every `fit` end after so many epochs, for trying things out."""
+    _settings["max_epochs"] = max_epochs
+
+
+def max_steps_per_epoch() -> int | None:
+    """Return the largest number of batches in an epoch; None for no limit."""
+    return _settings["max_steps_per_epoch"]
+
+
+def set_max_steps_per_epoch(max_steps_per_epoch: int | None) -> None:
+    """Let every epoch, evaluation and prediction end after so many batches."""
+    _settings["max_steps_per_epoch"] = max_steps_per_epoch
+
+
+def get_uid(prefix: str = "") -> int:
+    """Return 1, 2, ... for each call with the same prefix."""
+    return next_uid(prefix)
+
+
+def is_int_dtype(dtype: Any) -> bool:
+    """Return True for the types of integers."""
+    name = dtype if isinstance(dtype, str) else getattr(dtype, "name", str(dtype))
+    return "int" in name
+
+
+def is_keras_tensor(x: Any) -> bool:
+    """Return whether it is a placeholder that `Input` or a layer made."""
+    from lamella.layers.input import KerasTensor
+
+    return isinstance(x, KerasTensor)
 
 
 def clear_session(free_memory: bool = True) -> None:

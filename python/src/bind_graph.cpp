@@ -54,6 +54,11 @@ void bind_graph(py::module_& m) {
             g.set_learning_rate(ops::cast(as_tensor(value), DType::kFloat32));
           },
           py::arg("value"))
+      .def("set_update", &Graph::set_update, py::arg("update"), py::arg("trained"),
+           "Makes a traced optimizer rule part of each step: input i of `update` is the gradient\n"
+           "with respect to trained[i].")
+      .def("loss_depends_on", &Graph::loss_depends_on, py::arg("variables"),
+           "For each variable, whether the loss can have a gradient with respect to it.")
       .def(
           "scope", [](const Graph& g, std::string name) { return Scope{g, std::move(name), ""}; },
           py::arg("name"), "Names the nodes recorded inside the `with` block.")

@@ -230,17 +230,16 @@ def test_exclusion_from_weight_decay():
 @pytest.mark.parametrize(
     ("make", "text"),
     [
-        (lambda: optimizers.Adam(use_ema=True), "Adam: use_ema is not supported"),
-        (lambda: optimizers.SGD(gradient_accumulation_steps=2), "SGD: gradient_acc"),
-        (lambda: optimizers.SGD(loss_scale_factor=2.0), "SGD: loss_scale_factor"),
+        (lambda: optimizers.Adam(use_ema=True, ema_momentum=2), "ema_momentum must be"),
+        (lambda: optimizers.SGD(gradient_accumulation_steps=1), "SGD: gradient_acc"),
+        (lambda: optimizers.Ftrl(learning_rate_power=1.0), "must be negative or zero"),
+        (lambda: optimizers.Lion(beta_1=0.0), "beta_1 must be in"),
         (lambda: optimizers.SGD(clipnorm=1.0, clipvalue=1.0), "only one of"),
         (lambda: optimizers.SGD(clipnorm=-1.0), "clipnorm must be positive"),
         (lambda: optimizers.SGD("fast"), "learning_rate must be a number"),
         (lambda: optimizers.SGD(-1.0), "learning_rate must be >= 0"),
-        (lambda: optimizers.SGD(lambda: 0.1), "LearningRateSchedule"),
         (lambda: optimizers.SGD(momentum=2.0), "momentum must be in"),
         (lambda: optimizers.AdamW(weight_decay=None), "weight_decay must be a number"),
-        (lambda: optimizers.Optimizer(0.1), "must be one of the built-in ones"),
         (lambda: optimizers.get("adan"), r"unknown optimizer 'adan'.*'Adam'"),
         (lambda: optimizers.get(3), "an optimizer must be"),
     ],
@@ -252,10 +251,11 @@ def test_bad_arguments_raise(make, text):
 
 def test_arguments_are_fixed_and_unknown_weights_refused():
     opt = optimizers.Adam()
-    with pytest.raises(AttributeError, match="beta_1 is fixed"):
-        opt.beta_1 = 0.5
+    opt.beta_1 = 0.5
     a, b, _ = variables()
     opt.build([a])
+    with pytest.raises(AttributeError, match="beta_1 is fixed"):
+        opt.beta_1 = 0.6
     with pytest.raises(ValueError, match="unknown variable 'w1'"):
         opt.apply([np.zeros(b.shape, "float32")], [b])
 
@@ -409,9 +409,8 @@ def test_traced_training_equals_eager_steps(case, shared, scheduled):
         value = loss(inputs, targets, *weights)
         graph.set_loss(value)
         graph.output("loss", value)
-        core = traced._core_optimizer(weights)
-        traced._trace_learning_rate(graph)
-    trainer = _core.Trainer(graph, core, [w._core for w in weights])
+    traced.build(weights)
+    trainer = traced._trace(graph, weights)()
     for _ in range(5):
         trainer.step([x, y])
         leaves = [_core.from_numpy(w.numpy()) for w in copies]

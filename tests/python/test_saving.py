@@ -1268,9 +1268,12 @@ NOT_PLAIN = {
     "Layer",
     "LearningRateSchedule",
     "Loss",
+    "LossScaleOptimizer",
     "MeanMetricWrapper",
     "Metric",
+    "MultiOptimizer",
     "Optimizer",
+    "OptimizerMap",
     "Regularizer",
     "Wrapper",
 }

@@ -37,6 +37,12 @@ class LAMELLA_API Graph {
   void set_loss(const Tensor& loss);
   /// A scalar that replaces the optimizer's learning-rate variable.
   void set_learning_rate(const Tensor& value);
+  /// An optimizer's rule that was traced by itself: input i of `update` is the gradient of the loss
+  /// with respect to trained[i], and what it assigns is assigned at the end of every step. A
+  /// Trainer without an Optimizer then trains.
+  void set_update(const Graph& update, const std::vector<Variable>& trained);
+  /// For each of the variables, whether the loss can have a gradient with respect to it.
+  std::vector<bool> loss_depends_on(const std::vector<Variable>& variables) const;
   /// Names the nodes recorded from now on (a layer's name); returns the name before.
   std::string set_scope(std::string scope);
 

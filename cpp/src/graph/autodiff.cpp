@@ -99,4 +99,39 @@ std::vector<Tensor> traced_gradients(std::span<const Tensor> roots, std::span<co
   return result;
 }
 
+void append_update(const GraphPtr& graph) {
+  GraphData& g = *graph;
+  const GraphData& u = *g.update;
+  check<StateError>(g.loss.valid(), "train: this graph has no loss");
+  std::vector<ValueRef> wrt;
+  for (int v : g.trained) wrt.push_back(g.reads[static_cast<std::size_t>(v)]);
+  const std::vector<ValueRef> gradients = differentiate(graph, g.loss, wrt);
+  std::vector<ValueRef> renamed;  // the first output of each node; others follow by index
+  auto rename = [&](ValueRef v) {
+    const ValueRef r = renamed[static_cast<std::size_t>(v.node)];
+    return ValueRef{r.node, r.index + v.index};
+  };
+  for (const Node& node : u.nodes) {
+    if (node.op->kind() == OpKind::kInput) {
+      const auto i = static_cast<const InputOp&>(*node.op).index;
+      const ValueRef gradient = gradients[static_cast<std::size_t>(i)];
+      const Spec& spec = node.outputs[0];
+      renamed.push_back(gradient.valid()
+                            ? gradient
+                            : g.add_constant(Tensor::full(spec.shape, 0, spec.dtype)));
+    } else if (node.op->kind() == OpKind::kVariable) {
+      const auto i = static_cast<const VariableOp&>(*node.op).index;
+      renamed.push_back(g.current(u.variables[static_cast<std::size_t>(i)]));
+    } else {
+      std::vector<ValueRef> in;
+      for (ValueRef v : node.inputs) in.push_back(rename(v));
+      g.scope = "optimizer";
+      renamed.push_back(g.add(node.op, std::move(in), node.outputs));
+      g.scope.clear();
+    }
+  }
+  for (const auto& a : u.assigns)
+    g.assign(u.variables[static_cast<std::size_t>(a.variable)], rename(a.value));
+}
+
 }  // namespace lamella

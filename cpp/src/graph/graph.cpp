@@ -133,6 +133,39 @@ void Graph::set_learning_rate(const Tensor& value) {
   data_->learning_rate = value_in(data_, value);
 }
 
+void Graph::set_update(const Graph& update, const std::vector<Variable>& trained) {
+  const GraphData& u = *update.data();
+  check(u.inputs.size() == trained.size(), "update: expected one input for each of ",
+        trained.size(), " trained variables, got ", u.inputs.size());
+  data_->trained.clear();
+  for (std::size_t i = 0; i < trained.size(); ++i) {
+    const Spec& spec = u.inputs[i].spec;
+    check<ShapeError>(spec.shape == trained[i].shape() && spec.dtype == trained[i].dtype(),
+                      "update: input ", i, " is ", name(spec.dtype), spec.shape, ", variable '",
+                      trained[i].name(), "' is ", name(trained[i].dtype()), trained[i].shape());
+    data_->trained.push_back(data_->variable_index(trained[i]));
+  }
+  data_->update = update.data();
+}
+
+std::vector<bool> Graph::loss_depends_on(const std::vector<Variable>& variables) const {
+  const GraphData& g = *data_;
+  std::vector<char> reached(g.nodes.size(), 0);
+  if (g.loss.valid()) reached[static_cast<std::size_t>(g.loss.node)] = 1;
+  for (std::size_t i = g.nodes.size(); i-- > 0;)
+    if (reached[i])
+      for (ValueRef v : g.nodes[i].inputs)
+        if (is_floating(g.spec(v).dtype)) reached[static_cast<std::size_t>(v.node)] = 1;
+  std::vector<bool> out;
+  for (const Variable& v : variables) {
+    const auto it = g.variable_ids.find(v.data().get());
+    const ValueRef read =
+        it == g.variable_ids.end() ? ValueRef{} : g.reads[static_cast<std::size_t>(it->second)];
+    out.push_back(read.valid() && reached[static_cast<std::size_t>(read.node)] != 0);
+  }
+  return out;
+}
+
 std::string Graph::set_scope(std::string scope) {
   std::swap(scope, data_->scope);
   return scope;

@@ -47,6 +47,8 @@ struct GraphData {
   std::vector<Assign> assigns;  // at most one per variable
   std::vector<Output> outputs;
   ValueRef loss, learning_rate;
+  std::shared_ptr<const GraphData> update;  // its inputs: the gradients of `trained`
+  std::vector<int> trained;                 // variable indices
   int symbols = 0;
   std::string scope;
 

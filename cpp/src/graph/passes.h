@@ -24,6 +24,9 @@ std::vector<std::int64_t> bind_inputs(const GraphData& graph, std::span<const Sh
 std::vector<ValueRef> differentiate(const GraphPtr& graph, ValueRef loss,
                                     std::span<const ValueRef> wrt);
 
+/// Appends the gradients and the update that Graph::set_update gave, once sizes are known.
+void append_update(const GraphPtr& graph);
+
 /// Everything that must survive: outputs, assigned values, loss, learning rate and `extra`. A pass
 /// updates them through these pointers.
 std::vector<ValueRef*> roots(GraphData& graph, std::span<ValueRef> extra);

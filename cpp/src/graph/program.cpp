@@ -125,6 +125,8 @@ Program::Program(const GraphData& graph, std::span<const Shape> input_shapes,
     }
     gradients_ = differentiate(graph_, graph_->loss, wrt);
     optimizer_->flatten();
+  } else if (graph_->update) {
+    append_update(graph_);
   }
   optimize(*graph_, gradients_);
   materialize();

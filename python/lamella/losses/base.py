@@ -102,10 +102,12 @@ def _shape_text(name: str, true: Any, pred: Any) -> str:
 def _weights_fit(name: str, values: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
     """Per-sample values and weights that may be multiplied.
 
-    Axes of size 1 of a weight of the same rank broadcast, and so does a scalar.
+    Axes of size 1 of a weight of the same rank broadcast, and so does a scalar. Where
+    the loss itself is a single number (of arrays without a batch axis), it is
+    multiplied by each weight, as in Keras.
     """
     values, weight = squeeze_or_expand_to_same_rank(values, weight)
-    if weight.ndim == 0:
+    if weight.ndim == 0 or values.ndim == 0:
         return values, weight
     fits = weight.ndim == values.ndim and all(
         w == v or w == 1 or w is None or v is None

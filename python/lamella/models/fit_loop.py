@@ -88,6 +88,8 @@ class FitLoop:
                 file=sys.stderr,
                 flush=True,
             )
+        if model.optimizer is not None and model.optimizer.built and last > 0:
+            model.optimizer.finalize_variable_values(model.trainable_variables)
         hooks.on_train_end(logs)
         return history
 
@@ -109,7 +111,6 @@ class FitLoop:
             and callbacks is not None
             and all(type(c) is History for c in callbacks)
             and not self.model._runs_python("train")
-            and not self.model._constraints()
         )
 
     def _run_at_once(self, first: int, last: int, history: Any) -> dict[str, float]:
@@ -172,7 +173,6 @@ class FitLoop:
                 shuffle=self.shuffle,
                 seed=self.seed,
                 epoch=epoch,
-                constrained=model._constraints(),
             )
         if self.validation is not None and _due(epoch, self.validation_freq):
             values = model._evaluate_feed(
@@ -212,26 +212,20 @@ def run_epoch(
     shuffle: bool = False,
     seed: int = 0,
     epoch: int = 0,
-    constrained: Sequence[Any] = (),
 ) -> dict[str, float]:
     """Run one epoch and return the logs at its end."""
     python = model._runs_python(mode)
     if isinstance(feed, ArrayFeed) and not python:
         step = model._make_step(mode, feed.template, feed.leaves)
         on_begin = on_end = on_progress = None
-        if per_batch or constrained:
-            constrained = list(constrained)
+        if per_batch:
 
             def on_begin(i: int) -> bool:
-                if per_batch:
-                    begin(i)
+                begin(i)
                 return False
 
             def on_end(i: int, values: Sequence[float]) -> bool:
-                if constrained:
-                    model._apply_constraints(constrained)
-                if per_batch:
-                    end(i, step.logs(values))
+                end(i, step.logs(values))
                 return stopped()
 
         if progress is not None:
@@ -261,7 +255,6 @@ def run_epoch(
         end if per_batch else None,
         stopped,
         progress,
-        list(constrained),
     )
 
 
@@ -308,7 +301,6 @@ def run_batches(
     end: Callable[..., Any] | None,
     stopped: Callable[[], bool],
     progress: Callable[[int, dict[str, float]], Any] | None,
-    constrained: list[Any],
 ) -> dict[str, float]:
     """Run batch by batch from Python."""
     logs: dict[str, float] = {}
@@ -327,8 +319,6 @@ def run_batches(
         else:
             step = model._make_step(mode, template, leaves)
             logs = step.logs(step.runner.step(leaves))
-        if constrained:
-            model._apply_constraints(constrained)
         if end is not None:
             end(index, logs)
         if progress is not None and time.perf_counter() - shown > 0.1:

@@ -304,6 +304,9 @@ class Tracing(Layer):
     def _trace(self, mode: str, template: Template, leaves: list[np.ndarray]) -> Step:
         if mode != "predict":
             self._name_outputs()
+        optimizer = self.optimizer if mode == "train" else None
+        if optimizer is not None and not optimizer.built:
+            optimizer.build(self.trainable_variables)
         graph = _core.Graph()
         with graph:
             inputs = [
@@ -343,13 +346,7 @@ class Tracing(Layer):
                 "an optimizer."
             )
         self._warn_if_trainable_changed()
-        if not self.optimizer.built:
-            self.optimizer.build(variables)
-        with graph:
-            self.optimizer._trace_learning_rate(graph)
-        core = self.optimizer._core_optimizer(variables)
-        trainer = _core.Trainer(graph, core, [v._core for v in variables])
-        return Step(graph, trainer, names, None)
+        return Step(graph, self.optimizer._trace(graph, variables)(), names, None)
 
     def _trace_loss(
         self, graph: Any, mode: str, x: Any, y: Any, y_pred: Any, sample_weight: Any
@@ -375,6 +372,8 @@ class Tracing(Layer):
                 value = _core.cast(value, config.floatx())
             graph.output(name, value)
             names.append(name)
+        if mode == "train" and self.optimizer is not None:
+            loss = self.optimizer.scale_loss(loss)
         graph.set_loss(loss)
         return names
 

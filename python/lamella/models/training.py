@@ -127,7 +127,7 @@ class Training(Tracing):
             for k, v in config.items()
         }
         self.compile(**arguments)
-        if self.optimizer is not None and self.built:
+        if self.optimizer is not None and self.built and not self.optimizer.built:
             self.optimizer.build(self.trainable_variables)
 
     def _assert_compiled(self, method: str) -> None:
@@ -147,11 +147,10 @@ class Training(Tracing):
         loss = self._compute_loss(x, y, y_pred, sample_weight, True)
         self._loss_tracker.update_state(loss.detach(), sample_weight=rows_of(x))
         variables = self.trainable_variables
-        if variables:
-            _zero_grad(variables)
-            loss.backward()
-            with _core.no_grad():
-                self.optimizer.apply([v.grad for v in variables], variables)
+        if variables and self.optimizer is not None:
+            self.zero_grad()
+            self.optimizer.scale_loss(loss).backward()
+            self.optimizer.apply([v.grad for v in variables], variables)
         with _core.no_grad():
             return self.compute_metrics(x, y, y_pred, sample_weight)
 
@@ -175,17 +174,10 @@ class Training(Tracing):
         own = getattr(type(self), name[mode]) is not getattr(Training, name[mode])
         return bool(own or (self.run_eagerly and self.compiled))
 
-    # -- constraints ---------------------------------------------------------
-
-    def _constraints(self) -> list[Any]:
-        """Return the trainable weights with a constraint."""
-        return [v for v in parts_of(self).trainable if v.constraint is not None]
-
-    @staticmethod
-    def _apply_constraints(variables: list[Any]) -> None:
-        with _core.no_grad():
-            for variable in variables:
-                variable.assign(variable.constraint(variable.value))
+    def zero_grad(self) -> None:
+        """Forget the gradients of all weights, before `loss.backward()`."""
+        for variable in self.trainable_variables:
+            variable.zero_grad()
 
     # -- fit -----------------------------------------------------------------
 
@@ -650,7 +642,6 @@ class Training(Tracing):
             None,
             lambda: False,
             None,
-            self._constraints() if mode == "train" else [],
         )
 
     # -- Keras's hooks for custom loops --------------------------------------
@@ -664,11 +655,6 @@ class Training(Tracing):
 
 
 # -- small things -----------------------------------------------------------
-
-
-def _zero_grad(variables: list[Any]) -> None:
-    for variable in variables:
-        variable.zero_grad()
 
 
 def _serialize(value: Any) -> Any:

@@ -7,9 +7,17 @@ from typing import Any
 from lamella import _support
 from lamella.config import near_names
 from lamella.optimizers import schedules
+from lamella.optimizers.adafactor import Adafactor
 from lamella.optimizers.adam import Adam, Adamax, AdamW, Nadam
+from lamella.optimizers.ftrl import Ftrl
 from lamella.optimizers.gradient import SGD, Adadelta, Adagrad, RMSprop
+from lamella.optimizers.lamb import Lamb
+from lamella.optimizers.lion import Lion
+from lamella.optimizers.loss_scale_optimizer import LossScaleOptimizer
+from lamella.optimizers.multi_optimizer import MultiOptimizer, OptimizerMap
+from lamella.optimizers.muon import Muon
 from lamella.optimizers.optimizer import Optimizer
+from lamella.optimizers.schedule_free_adamw import ScheduleFreeAdamW
 from lamella.optimizers.whole_batch import (
     LBFGS,
     ConjugateGradient,
@@ -21,6 +29,7 @@ from lamella.optimizers.whole_batch import (
 __all__ = [
     "SGD",
     "Adadelta",
+    "Adafactor",
     "Adagrad",
     "Adam",
     "AdamW",
@@ -29,9 +38,17 @@ __all__ = [
     "GradientDescent",
     "LBFGS",
     "LevenbergMarquardt",
+    "Ftrl",
+    "Lamb",
+    "Lion",
+    "LossScaleOptimizer",
+    "MultiOptimizer",
+    "Muon",
     "Nadam",
     "Optimizer",
+    "OptimizerMap",
     "RMSprop",
+    "ScheduleFreeAdamW",
     "deserialize",
     "get",
     "minimize",
@@ -41,7 +58,23 @@ __all__ = [
 
 _TABLE: dict[str, Any] = {
     cls.__name__.lower(): cls
-    for cls in (SGD, RMSprop, Adagrad, Adadelta, Adam, AdamW, Adamax, Nadam)
+    for cls in (
+        SGD,
+        RMSprop,
+        Adagrad,
+        Adadelta,
+        Adam,
+        AdamW,
+        Adamax,
+        Nadam,
+        Adafactor,
+        Ftrl,
+        Lion,
+        Muon,
+        LossScaleOptimizer,
+        MultiOptimizer,
+        ScheduleFreeAdamW,
+    )
 }
 _TABLE.update(
     {

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from lamella.optimizers.optimizer import Optimizer
+from lamella import ops
+from lamella.optimizers.fused import FusedOptimizer
 
 __all__ = ["Adam", "AdamW", "Adamax", "Nadam"]
 
 
-class Adam(Optimizer):
+class Adam(FusedOptimizer):
     """Running means of the gradient and of its square.
 
     step = a m / (sqrt(v) + epsilon), a = learning_rate sqrt(1 - beta_2^t) / (1 -
@@ -31,6 +33,9 @@ class Adam(Optimizer):
     _kind = "adam"
     _hyper = ("beta_1", "beta_2", "epsilon", "amsgrad")
 
+    beta_1: float
+    beta_2: float
+    epsilon: float
     amsgrad: bool
 
     def __init__(
@@ -69,9 +74,34 @@ class Adam(Optimizer):
             amsgrad=amsgrad,
         )
 
-    def _slot_groups(self) -> list[tuple[str, ...]]:
-        groups: list[tuple[str, ...]] = [("momentum", "velocity")]
-        return [*groups, ("velocity_hat",)] if self.amsgrad else groups
+    def build(self, variables: Sequence[Any]) -> None:
+        """Make the running means."""
+        if self.built:
+            return
+        super().build(variables)
+        self._momentums, self._velocities = self.add_optimizer_variables(
+            variables, ["momentum", "velocity"]
+        )
+        if self.amsgrad:
+            self._velocity_hats = self.add_optimizer_variables(
+                variables, "velocity_hat"
+            )
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        """Change one weight and its running means."""
+        rate = ops.cast(learning_rate, variable.dtype)
+        step = ops.cast(self.iterations + 1, variable.dtype)
+        index = self._get_variable_index(variable)
+        m, v = self._momentums[index], self._velocities[index]
+        rate = rate * ops.sqrt(1 - ops.power(self.beta_2, step))
+        rate = rate / (1 - ops.power(self.beta_1, step))
+        self.assign_add(m, (gradient - m) * (1 - self.beta_1))
+        self.assign_add(v, (ops.square(gradient) - v) * (1 - self.beta_2))
+        if self.amsgrad:
+            largest = self._velocity_hats[index]
+            self.assign(largest, ops.maximum(largest, v))
+            v = largest
+        self.assign_sub(variable, m * rate / (ops.sqrt(v) + self.epsilon))
 
 
 class AdamW(Adam):
@@ -132,7 +162,7 @@ class AdamW(Adam):
         )
 
 
-class Adamax(Optimizer):
+class Adamax(FusedOptimizer):
     """Adam with the largest absolute gradient (fading) instead of the root.
 
     u = max(beta_2 u, |g|); step = learning_rate m / ((1 - beta_1^t) (u + epsilon)).
@@ -152,6 +182,10 @@ class Adamax(Optimizer):
     _kind = "adamax"
     _hyper = ("beta_1", "beta_2", "epsilon")
 
+    beta_1: float
+    beta_2: float
+    epsilon: float
+
     def __init__(
         self,
         learning_rate: Any = 0.001,
@@ -186,11 +220,26 @@ class Adamax(Optimizer):
             epsilon=epsilon,
         )
 
-    def _slot_groups(self) -> list[tuple[str, ...]]:
-        return [("momentum", "norm")]
+    def build(self, variables: Sequence[Any]) -> None:
+        """Make the running means and maxima."""
+        if self.built:
+            return
+        super().build(variables)
+        self._m, self._u = self.add_optimizer_variables(variables, ["momentum", "norm"])
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        """Change one weight, its mean and its maximum."""
+        rate = ops.cast(learning_rate, variable.dtype)
+        step = ops.cast(self.iterations + 1, variable.dtype)
+        index = self._get_variable_index(variable)
+        m, u = self._m[index], self._u[index]
+        self.assign_add(m, (gradient - m) * (1 - self.beta_1))
+        self.assign(u, ops.maximum(self.beta_2 * u, ops.absolute(gradient)))
+        correction = 1 - ops.power(self.beta_1, step)
+        self.assign_sub(variable, rate * m / (correction * (u + self.epsilon)))
 
 
-class Nadam(Optimizer):
+class Nadam(FusedOptimizer):
     """Adam with Nesterov momentum; the momentum grows as 1 - 0.5 * 0.96^t.
 
     epsilon is added to the corrected root.
@@ -210,6 +259,10 @@ class Nadam(Optimizer):
     _kind = "nadam"
     _hyper = ("beta_1", "beta_2", "epsilon")
 
+    beta_1: float
+    beta_2: float
+    epsilon: float
+
     def __init__(
         self,
         learning_rate: Any = 0.001,
@@ -244,5 +297,37 @@ class Nadam(Optimizer):
             epsilon=epsilon,
         )
 
-    def _slot_groups(self) -> list[tuple[str, ...]]:
-        return [("momentum", "velocity")]
+    def build(self, variables: Sequence[Any]) -> None:
+        """Make the running means, and the product of the momenta."""
+        if self.built:
+            return
+        super().build(variables)
+        self._momentums, self._velocities = self.add_optimizer_variables(
+            variables, ["momentum", "velocity"]
+        )
+        self._u_product = self.add_variable((), "ones", "float32", name="u_product")
+        if self._core is not None:
+            self._u_product._core = self._core.u_product
+
+    def _momentum_at(self, step: Any) -> Any:
+        return self.beta_1 * (1.0 - 0.5 * ops.power(0.96, step))
+
+    def _update_all(self, grads: list[Any], variables: list[Any], rate: Any) -> None:
+        step = ops.cast(self.iterations + 1, "float32")
+        self.assign(self._u_product, self._u_product * self._momentum_at(step))
+        super()._update_all(grads, variables, rate)
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        """Change one weight and its running means."""
+        rate = ops.cast(learning_rate, variable.dtype)
+        step = ops.cast(self.iterations + 1, variable.dtype)
+        index = self._get_variable_index(variable)
+        m, v = self._momentums[index], self._velocities[index]
+        now, following = self._momentum_at(step), self._momentum_at(step + 1)
+        product = ops.cast(self._u_product, variable.dtype)
+        self.assign_add(m, (gradient - m) * (1 - self.beta_1))
+        self.assign_add(v, (ops.square(gradient) - v) * (1 - self.beta_2))
+        mean = following * m / (1 - product * following)
+        mean = mean + (1 - now) * gradient / (1 - product)
+        square = v / (1 - ops.power(self.beta_2, step))
+        self.assign_sub(variable, mean * rate / (ops.sqrt(square) + self.epsilon))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from lamella.optimizers.optimizer import Optimizer
+from lamella import ops
+from lamella.initializers import Constant
+from lamella.optimizers.fused import FusedOptimizer
 
 __all__ = ["SGD", "Adadelta", "Adagrad", "RMSprop"]
 
 
-class SGD(Optimizer):
+class SGD(FusedOptimizer):
     """Gradient descent, with momentum if wanted.
 
     velocity = momentum * velocity - learning_rate * gradient; weight += velocity. The
@@ -65,11 +68,28 @@ class SGD(Optimizer):
             nesterov=nesterov,
         )
 
-    def _slot_groups(self) -> list[tuple[str, ...]]:
-        return [("momentum",)] if self.momentum else []
+    def build(self, variables: Sequence[Any]) -> None:
+        """Make the velocities, if there is a momentum."""
+        if self.built:
+            return
+        super().build(variables)
+        self.momentums = []
+        if self.momentum:
+            self.momentums = self.add_optimizer_variables(variables, "momentum")
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        """Change one weight and its velocity."""
+        step = gradient * ops.cast(learning_rate, variable.dtype)
+        if not self.momentum:
+            self.assign_sub(variable, step)
+            return
+        m = self.momentums[self._get_variable_index(variable)]
+        self.assign(m, m * self.momentum - step)
+        move = m * self.momentum - step if self.nesterov else m.value
+        self.assign_add(variable, move)
 
 
-class RMSprop(Optimizer):
+class RMSprop(FusedOptimizer):
     """Gradients divided by the root of their running mean square.
 
     v = rho v + (1 - rho) g^2; step = learning_rate g / sqrt(v + epsilon). epsilon is
@@ -89,7 +109,9 @@ class RMSprop(Optimizer):
     _kind = "rmsprop"
     _hyper = ("rho", "momentum", "epsilon", "centered")
 
+    rho: float
     momentum: float
+    epsilon: float
     centered: bool
 
     def __init__(
@@ -128,16 +150,38 @@ class RMSprop(Optimizer):
             centered=centered,
         )
 
-    def _slot_groups(self) -> list[tuple[str, ...]]:
-        groups: list[tuple[str, ...]] = [("velocity",)]
-        if self.momentum > 0:
-            groups.append(("momentum",))
+    def build(self, variables: Sequence[Any]) -> None:
+        """Make the running means."""
+        if self.built:
+            return
+        super().build(variables)
+        make = self.add_optimizer_variables
+        self._velocities = make(variables, "velocity")
+        self._momentums = make(variables, "momentum") if self.momentum > 0 else []
+        self._average_gradients = []
         if self.centered:
-            groups.append(("average_gradient",))
-        return groups
+            self._average_gradients = make(variables, "average_gradient")
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        """Change one weight and its running means."""
+        rate = ops.cast(learning_rate, variable.dtype)
+        index = self._get_variable_index(variable)
+        v = self._velocities[index]
+        self.assign(v, self.rho * v + (1 - self.rho) * ops.square(gradient))
+        mean_square = v + self.epsilon
+        if self.centered:
+            a = self._average_gradients[index]
+            self.assign(a, self.rho * a + (1 - self.rho) * gradient)
+            mean_square = v - ops.square(a) + self.epsilon
+        step = rate * gradient / ops.sqrt(mean_square)
+        if self.momentum > 0:
+            m = self._momentums[index]
+            self.assign(m, self.momentum * m + step)
+            step = m.value
+        self.assign_sub(variable, step)
 
 
-class Adagrad(Optimizer):
+class Adagrad(FusedOptimizer):
     """Gradients divided by the root of the sum of their squares.
 
     a += g^2; step = learning_rate g / sqrt(a + epsilon). epsilon is inside the root.
@@ -153,6 +197,9 @@ class Adagrad(Optimizer):
 
     _kind = "adagrad"
     _hyper = ("initial_accumulator_value", "epsilon")
+
+    initial_accumulator_value: float
+    epsilon: float
 
     def __init__(
         self,
@@ -186,11 +233,25 @@ class Adagrad(Optimizer):
             epsilon=epsilon,
         )
 
-    def _slot_groups(self) -> list[tuple[str, ...]]:
-        return [("accumulator",)]
+    def build(self, variables: Sequence[Any]) -> None:
+        """Make the sums of squares."""
+        if self.built:
+            return
+        super().build(variables)
+        start = Constant(self.initial_accumulator_value)
+        self._accumulators = self.add_optimizer_variables(
+            variables, "accumulator", start
+        )
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        """Change one weight and its sum."""
+        rate = ops.cast(learning_rate, variable.dtype)
+        a = self._accumulators[self._get_variable_index(variable)]
+        self.assign_add(a, ops.square(gradient))
+        self.assign_sub(variable, rate * gradient / ops.sqrt(a + self.epsilon))
 
 
-class Adadelta(Optimizer):
+class Adadelta(FusedOptimizer):
     """Steps scaled by the ratio of running mean squares of steps and gradients.
 
     d = g sqrt(D + epsilon) / sqrt(G + epsilon); step = learning_rate d. epsilon is
@@ -209,6 +270,9 @@ class Adadelta(Optimizer):
 
     _kind = "adadelta"
     _hyper = ("rho", "epsilon")
+
+    rho: float
+    epsilon: float
 
     def __init__(
         self,
@@ -242,5 +306,29 @@ class Adadelta(Optimizer):
             epsilon=epsilon,
         )
 
-    def _slot_groups(self) -> list[tuple[str, ...]]:
-        return [("accumulated_grad", "accumulated_delta_var")]
+    def build(self, variables: Sequence[Any]) -> None:
+        """Make the running mean squares."""
+        if self.built:
+            return
+        super().build(variables)
+        self._accumulated_grads, self._accumulated_delta_vars = (
+            self.add_optimizer_variables(
+                variables, ["accumulated_grad", "accumulated_delta_var"]
+            )
+        )
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        """Change one weight and its mean squares."""
+        rate = ops.cast(learning_rate, variable.dtype)
+        index = self._get_variable_index(variable)
+        squares = self._accumulated_grads[index]
+        steps = self._accumulated_delta_vars[index]
+        rho = self.rho
+        self.assign(squares, rho * squares + (1 - rho) * ops.square(gradient))
+        step = (
+            -ops.sqrt(steps + self.epsilon)
+            * gradient
+            / ops.sqrt(squares + self.epsilon)
+        )
+        self.assign(steps, rho * steps + (1 - rho) * ops.square(step))
+        self.assign_add(variable, rate * step)

@@ -1,62 +1,69 @@
-"""Optimizer: Keras's face of the fused optimizers of the core."""
+"""Optimizer: the base class, whose rules are written in Python over `lamella.ops`."""
 
 from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from lamella import _core, _support, config
+from lamella.optimizers import _rule
 from lamella.optimizers.schedules import LearningRateSchedule
 from lamella.variable import Variable
 
 __all__ = ["Optimizer"]
 
 
-def _wrapped(core: Any, name: str, path: str) -> Variable:
-    """A Variable that shows one of the core's own."""
-    variable = Variable.__new__(Variable)
-    variable._core = core
-    variable.name = name
-    variable._path = path
-    variable.regularizer = None
-    variable.constraint = None
-    return variable
-
-
 class Optimizer:
-    """Base class of optimizers; use one of SGD, Adam, ...
+    """Base class of optimizers; use one of SGD, Adam, ... or write a rule of your own.
 
-    The update itself runs in C++, fused over all weights. The arguments of an
-    optimizer are fixed when it is made; only the learning rate can change.
+    A subclass overrides `build`, which makes its state with `add_variable` or
+    `add_optimizer_variables`, and `update_step`, which changes one weight by its
+    gradient with `lamella.ops`. `fit` traces the rule once and runs it in C++, as part
+    of the training step. The rules that come with lamella have fused kernels besides,
+    which are taken whenever their result is the same.
 
     Args:
-        learning_rate: a number or a LearningRateSchedule.
+        learning_rate: a number, a LearningRateSchedule, or a function without
+            arguments. Differs from Keras on PyTorch: `fit` calls that function while
+            it traces the step, so it must return a Variable or Tensor to vary.
         weight_decay: each step subtracts learning_rate * weight_decay * weight before
             the update; None for no decay.
         clipnorm: largest Euclidean norm of the gradient of each weight.
         clipvalue: largest absolute value of the gradients.
         global_clipnorm: largest Euclidean norm of all gradients together.
-        use_ema: moving averages of the weights; not supported, must be False.
-        ema_momentum: has a meaning with use_ema only.
-        ema_overwrite_frequency: has a meaning with use_ema only.
-        loss_scale_factor: not supported (float16 is not), must be None.
-        gradient_accumulation_steps: not supported, must be None.
+        use_ema: keep moving averages of the weights, which replace them at the end
+            of `fit`.
+        ema_momentum: share of the old average, in [0, 1].
+        ema_overwrite_frequency: replace the weights by their averages every so many
+            steps, too.
+        loss_scale_factor: the loss is multiplied by it, the gradients divided.
+        gradient_accumulation_steps: update once in so many steps (at least 2), with
+            the mean of their gradients.
         name: name of the optimizer.
 
     Raises:
-        ValueError: an argument is out of range or not supported, or more than one of
-            the three ways to clip is given.
+        ValueError: an argument is out of range or unknown, or more than one of the
+            three ways to clip is given.
+
+    Example:
+        >>> import lamella as keras
+        >>> class Signs(keras.optimizers.Optimizer):
+        ...     def update_step(self, gradient, variable, learning_rate):
+        ...         step = learning_rate * keras.ops.sign(gradient)
+        ...         self.assign_sub(variable, step)
+        >>> w = keras.Variable([1.0, 2.0])
+        >>> Signs(0.5).apply([[3.0, -4.0]], [w])
+        >>> w.numpy().tolist()
+        [0.5, 2.5]
     """
 
-    # Set by subclasses: the kind of the core, its hyper-parameters, the names of the
-    # slots in Keras's order: groups that are interleaved per weight.
-    _kind: str | None = None
-    _hyper: tuple[str, ...] = ()
-    _started = False
+    _hyper: tuple[str, ...] = ()  # names of the rule's own arguments
+    _core: Any = None  # the fused kernels, where a rule has them
+    _variables: list[Variable]
 
     def __init__(
         self,
@@ -71,196 +78,244 @@ class Optimizer:
         loss_scale_factor: float | None = None,
         gradient_accumulation_steps: int | None = None,
         name: str | None = None,
-        **hyper: Any,
+        **kwargs: Any,
     ) -> None:
+        self._variables = []
         owner = type(self).__name__
-        if self._kind is None:
-            raise ValueError(
-                f"{owner}: an optimizer must be one of the built-in ones; update rules "
-                "written in Python are not supported"
+        if kwargs.pop("decay", None) is not None:
+            warnings.warn(
+                f"{owner}: decay has no meaning any more and is ignored; use a "
+                "LearningRateSchedule",
+                stacklevel=2,
             )
-        unknown = sorted(set(hyper) - set(self._hyper))
-        if unknown:
+        if kwargs:
+            unknown = next(iter(kwargs))
             raise ValueError(
-                f"{owner}: unknown argument {unknown[0]!r}. "
-                f"{config.near_names(unknown[0], [*_SHARED, *self._hyper])}"
-            )
-        unsupported = {
-            "use_ema": use_ema or None,
-            "loss_scale_factor": loss_scale_factor,
-            "gradient_accumulation_steps": gradient_accumulation_steps,
-        }
-        for argument, value in unsupported.items():
-            if value is not None:
-                raise ValueError(
-                    f"{owner}: {argument} is not supported by lamella, got "
-                    f"{argument}={value}; leave it out"
-                )
-        clips = {
-            "clipnorm": clipnorm,
-            "clipvalue": clipvalue,
-            "global_clipnorm": global_clipnorm,
-        }
-        given = {key: value for key, value in clips.items() if value is not None}
-        if len(given) > 1:
-            raise ValueError(
-                f"{owner}: only one of clipnorm, clipvalue and global_clipnorm can be "
-                f"set, got {', '.join(f'{k}={v}' for k, v in given.items())}"
-            )
-        for key, value in given.items():
-            if not value > 0:
-                raise ValueError(f"{owner}: {key} must be positive, got {key}={value}")
-        if weight_decay is not None and not weight_decay >= 0:
-            raise ValueError(
-                f"{owner}: weight_decay must be >= 0, got weight_decay={weight_decay}"
+                f"{owner}: unknown argument {unknown!r}. "
+                f"{config.near_names(unknown, [*_rule.SHARED, *self._hyper])}"
             )
         self.name = name or config.auto_name(owner)
         self.weight_decay = weight_decay
         self.clipnorm = clipnorm
         self.clipvalue = clipvalue
         self.global_clipnorm = global_clipnorm
-        self.use_ema = False
+        self.use_ema = use_ema
         self.ema_momentum = ema_momentum
         self.ema_overwrite_frequency = ema_overwrite_frequency
-        self.loss_scale_factor = None
-        self.gradient_accumulation_steps = None
-        for key in self._hyper:
-            setattr(self, key, hyper[key])
+        self.loss_scale_factor = loss_scale_factor
+        self.gradient_accumulation_steps = gradient_accumulation_steps
+        _rule.check_shared(self)
         self.built = False
-        self._trainable_variables: list[Variable] = []
+        self._trainable: list[Variable] = []
         self._index: dict[int, int] = {}
-        self._slots: list[Variable] = []
         self._excluded: tuple[set[int], Any] = (set(), None)
-        self._core = _core.Optimizer(self._kind, **self._core_arguments())
-        self._iterations = _wrapped(
-            self._core.iterations, "iteration", f"{self.name}/iteration"
-        )
-        self._learning_rate = _wrapped(
-            self._core.learning_rate, "learning_rate", f"{self.name}/learning_rate"
-        )
-        self._schedule: LearningRateSchedule | None = None
-        if isinstance(learning_rate, LearningRateSchedule):
-            self._schedule = learning_rate
+        self._iterations = self._make_variable(0, "iteration", "int64")
+        if callable(learning_rate) and not hasattr(learning_rate, "dtype"):
+            self._learning_rate = learning_rate
         else:
-            self._set_rate(learning_rate)
-        self._started = True
-
-    def _core_arguments(self) -> dict[str, Any]:
-        given = {
-            "weight_decay": self.weight_decay,
-            "clip_norm": self.clipnorm,
-            "clip_value": self.clipvalue,
-            "global_clip_norm": self.global_clipnorm,
-        }
-        arguments = {k: float(v) for k, v in given.items() if v is not None}
-        return {**arguments, **{key: getattr(self, key) for key in self._hyper}}
+            rate = _rule.check_rate(owner, learning_rate)
+            self._learning_rate = self._make_variable(rate, "learning_rate", "float32")
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if self._started and name in (*_FIXED, *self._hyper):
-            raise AttributeError(
-                f"{type(self).__name__}: {name} is fixed when the optimizer is made; "
-                f"make a new one with {name}={value!r}"
-            )
+        if name != "_variables":
+            if "_variables" not in vars(self):
+                raise RuntimeError(
+                    f"{type(self).__name__}: __init__ must call super().__init__() "
+                    "before it sets anything"
+                )
+            for item in value if isinstance(value, list | tuple) else (value,):
+                if isinstance(item, Variable):
+                    self._track(item)
         super().__setattr__(name, value)
 
-    # The learning rate.
-
-    def _set_rate(self, value: Any) -> None:
-        owner = type(self).__name__
-        if callable(value) and not hasattr(value, "dtype"):
-            raise ValueError(
-                f"{owner}: learning_rate must be a number or a LearningRateSchedule, "
-                f"got {value!r}; write a function of the step as a subclass of "
-                "optimizers.schedules.LearningRateSchedule"
-            )
-        try:
-            rate = float(value)
-        except (TypeError, ValueError):
-            raise ValueError(
-                f"{owner}: learning_rate must be a number or a LearningRateSchedule, "
-                f"got learning_rate={value!r}"
-            ) from None
-        if not rate >= 0:
-            raise ValueError(
-                f"{owner}: learning_rate must be >= 0, got learning_rate={rate}"
-            )
-        self._learning_rate.assign(np.float32(rate))
+    # -- the learning rate ---------------------------------------------------
 
     @property
     def learning_rate(self) -> Any:
-        """The rate of the next step: a Variable, or the tensor a schedule gives."""
-        if self._schedule is not None:
-            return self._schedule(self._iterations)
-        return self._learning_rate
+        """The rate of the next step: a Variable, or what the schedule gives."""
+        if isinstance(self._learning_rate, LearningRateSchedule):
+            return self._learning_rate(self._iterations)
+        if isinstance(self._learning_rate, Variable):
+            return self._learning_rate
+        return self._learning_rate()
 
     @learning_rate.setter
     def learning_rate(self, value: Any) -> None:
-        if isinstance(value, LearningRateSchedule):
-            self._schedule = value
-        elif self._schedule is not None:
+        old = self._learning_rate
+        if callable(value) and not hasattr(value, "dtype"):
+            self._learning_rate = value
+            if isinstance(old, Variable):
+                self._variables = [v for v in self._variables if v is not old]
+        elif isinstance(old, Variable):
+            old.assign(np.float32(_rule.check_rate(type(self).__name__, value)))
+        else:
             raise TypeError(
                 f"{type(self).__name__}: the learning rate follows a schedule, so it "
                 "cannot be set to a number; make the optimizer with a number instead"
             )
-        else:
-            self._set_rate(value)
 
     @property
-    def iterations(self) -> Variable:
-        """Number of steps so far (int64)."""
+    def iterations(self) -> Any:
+        """Number of updates so far; with gradient accumulation fewer than steps."""
+        if self.gradient_accumulation_steps:
+            return self._iterations // self.gradient_accumulation_steps
         return self._iterations
 
-    def _trace_learning_rate(self, graph: Any) -> None:
-        """Make a schedule part of a traced training step."""
-        if self._schedule is not None:
-            from lamella.ops.conversion import cast
+    # -- state -----------------------------------------------------------------
 
-            rate = self._schedule(self._iterations)
-            graph.set_learning_rate(cast(rate, "float32"))
+    @property
+    def variables(self) -> list[Variable]:
+        """iterations, learning rate (if a number), then the state in Keras's order."""
+        return list(self._variables)
 
-    # Variables.
+    def _track(self, variable: Variable) -> None:
+        if not any(v is variable for v in self._variables):
+            self._variables.append(variable)
+
+    def _make_variable(
+        self, value: Any, name: str, dtype: Any, shape: Any = None
+    ) -> Variable:
+        variable = Variable(value, shape, dtype, trainable=False, name=name)
+        variable._path = f"{self.name}/{name}"
+        self._track(variable)
+        return variable
+
+    def add_variable(
+        self,
+        shape: Sequence[int],
+        initializer: Any = "zeros",
+        dtype: Any = None,
+        aggregation: str = "none",
+        layout: Any = None,
+        name: str | None = None,
+    ) -> Variable:
+        """Make a variable of the optimizer.
+
+        Args:
+            shape: its shape.
+            initializer: name, Initializer or function of (shape, dtype).
+            dtype: default: floatx.
+            aggregation: accepted for Keras's sake.
+            layout: accepted for Keras's sake.
+            name: default: a numbered "variable".
+        """
+        del aggregation, layout
+        from lamella import initializers
+
+        return self._make_variable(
+            initializers.get(initializer),
+            name or config.auto_name("variable"),
+            dtype,
+            tuple(shape),
+        )
+
+    def add_variable_from_reference(
+        self, reference_variable: Any, name: str | None = None, initializer: Any = None
+    ) -> Variable:
+        """Make a variable of a weight's shape and type, named after it."""
+        path = getattr(reference_variable, "path", reference_variable.name)
+        return self.add_variable(
+            reference_variable.shape,
+            "zeros" if initializer is None else initializer,
+            reference_variable.dtype,
+            name=f"{path.replace('/', '_')}_{name or 'var'}",
+        )
+
+    def add_optimizer_variables(
+        self, trainable_variables: Sequence[Any], name: Any, initializer: Any = "zeros"
+    ) -> Any:
+        """Make one variable for each weight, or several for a list of names.
+
+        Args:
+            trainable_variables: the weights.
+            name: a name, or a list of names.
+            initializer: one initializer, or one for each name.
+
+        Returns:
+            A list of variables, or a tuple of such lists.
+        """
+        names = [name] if isinstance(name, str) else list(name)
+        starts = initializer
+        if not isinstance(initializer, list | tuple):
+            starts = [initializer] * len(names)
+        if len(starts) != len(names):
+            raise ValueError(
+                f"{type(self).__name__}: expected an initializer for each of the names "
+                f"{names}, got {len(starts)}"
+            )
+        made: tuple[list[Variable], ...] = tuple([] for _ in names)
+        for variable in trainable_variables:  # interleaved, as in Keras's files
+            for group, own, start in zip(made, names, starts, strict=True):
+                group.append(self.add_variable_from_reference(variable, own, start))
+        return made[0] if isinstance(name, str) else made
 
     def build(self, variables: Sequence[Variable]) -> None:
         """Make the state for a list of weights; a second call changes nothing."""
         if self.built:
             return
-        self._trainable_variables = list(variables)
-        self._index = {id(v): i for i, v in enumerate(self._trainable_variables)}
-        cores = [_core_of(v) for v in self._trainable_variables]
-        self._core.build(cores)
-        excluded = [
-            core
-            for core, v in zip(cores, self._trainable_variables, strict=True)
-            if self._is_excluded(v)
-        ]
-        if excluded:
-            self._core.exclude_from_weight_decay(excluded)
-        self._slots = self._slots_in_order()
+        if self.use_ema:
+            self._averages = self.add_optimizer_variables(variables, "average")
+        if self.gradient_accumulation_steps:
+            self._accumulated = self.add_optimizer_variables(
+                variables, "gradient_accumulator"
+            )
+        super().__setattr__("_trainable", list(variables))
+        self._index = {id(v): i for i, v in enumerate(variables)}
         self.built = True
 
-    def _slots_in_order(self) -> list[Variable]:
-        rows = list(self._core.slots)
-        slots = []
-        for group in self._slot_groups():
-            for weight, row in zip(self._trainable_variables, rows, strict=True):
-                path = getattr(weight, "path", weight.name).replace("/", "_")
-                for name in group:
-                    slot = f"{path}_{name}"
-                    slots.append(_wrapped(row[name], slot, f"{self.name}/{slot}"))
-        if self._kind == "nadam":
-            name = "u_product"
-            slots.append(_wrapped(self._core.u_product, name, f"{self.name}/{name}"))
-        return slots
-
-    def _slot_groups(self) -> list[tuple[str, ...]]:
-        """Slot names: the groups follow each other, names in a group interleave."""
-        return []
-
     @property
-    def variables(self) -> list[Variable]:
-        """iterations, learning rate (without a schedule), then the slots."""
-        rate = [] if self._schedule is not None else [self._learning_rate]
-        return [self._iterations, *rate, *self._slots]
+    def _trainable_variables(self) -> list[Variable]:
+        return self._trainable
+
+    def _get_variable_index(self, variable: Any) -> int:
+        return self._index[id(variable)]
+
+    def _check_known(self, variables: Iterable[Variable]) -> None:
+        for v in variables:
+            if id(v) not in self._index:
+                raise ValueError(
+                    f"{type(self).__name__}: unknown variable "
+                    f"{getattr(v, 'path', v.name)!r}: the optimizer was built for "
+                    f"{len(self._index)} others; make a new optimizer"
+                )
+
+    # -- the rule --------------------------------------------------------------
+
+    def assign(self, variable: Any, value: Any) -> None:
+        """Give a weight or a variable of the optimizer a new value."""
+        variable.assign(value)
+
+    def assign_add(self, variable: Any, value: Any) -> None:
+        """Add to a weight or a variable of the optimizer."""
+        variable.assign_add(value)
+
+    def assign_sub(self, variable: Any, value: Any) -> None:
+        """Subtract from a weight or a variable of the optimizer."""
+        variable.assign_sub(value)
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        """Change one weight and its state; subclasses override this."""
+        raise NotImplementedError(
+            f"{type(self).__name__}: override update_step(gradient, variable, "
+            "learning_rate)"
+        )
+
+    def _update_all(self, grads: list[Any], variables: list[Any], rate: Any) -> None:
+        for gradient, variable in zip(grads, variables, strict=True):
+            self.update_step(gradient, variable, rate)
+
+    def _clip_gradients(self, grads: list[Any]) -> list[Any]:
+        return _rule.clipped(self, grads)
+
+    def _apply_weight_decay(self, variables: Sequence[Any]) -> None:
+        if self.weight_decay is None:
+            return
+        for variable in variables:
+            if self._use_weight_decay(variable):
+                factor = _core.cast(
+                    _rule.tensor(self.learning_rate) * self.weight_decay, variable.dtype
+                )
+                variable.assign(variable.value - variable.value * factor)
 
     def exclude_from_weight_decay(
         self,
@@ -281,28 +336,13 @@ class Optimizer:
         pattern = re.compile("|".join(sorted(set(var_names)))) if var_names else None
         self._excluded = (ids, pattern)
 
-    def _is_excluded(self, variable: Variable) -> bool:
+    def _use_weight_decay(self, variable: Any) -> bool:
         ids, pattern = self._excluded
-        if id(variable) in ids:
-            return True
-        return pattern is not None and pattern.search(variable.name) is not None
+        return id(variable) not in ids and (
+            pattern is None or pattern.search(variable.name) is None
+        )
 
-    def _core_optimizer(self, variables: Sequence[Variable]) -> Any:
-        """The core's optimizer, built for these weights."""
-        self.build(variables)
-        self._check_known(variables)
-        return self._core
-
-    def _check_known(self, variables: Iterable[Variable]) -> None:
-        for v in variables:
-            if id(v) not in self._index:
-                raise ValueError(
-                    f"{type(self).__name__}: unknown variable "
-                    f"{getattr(v, 'path', v.name)!r}: the optimizer was built for "
-                    f"{len(self._index)} others; make a new optimizer"
-                )
-
-    # Eager steps.
+    # -- steps -----------------------------------------------------------------
 
     def apply_gradients(self, grads_and_vars: Iterable[tuple[Any, Variable]]) -> Any:
         """One step from pairs (gradient, weight); returns the step counter."""
@@ -324,51 +364,87 @@ class Optimizer:
         Raises:
             ValueError: not built yet, a weight is unknown, or no gradient at all.
         """
-        from lamella.ops.conversion import convert_to_tensor
-
-        owner = type(self).__name__
         grads = list(grads)
         if not grads:
             return
-        if trainable_variables is None:
-            if not self.built:
-                raise ValueError(
-                    f"{owner}: call build(weights) first, or give apply() the weights"
-                )
-            trainable_variables = self._trainable_variables
-        trainable_variables = list(trainable_variables)
-        if len(grads) != len(trainable_variables):
-            raise ValueError(
-                f"{owner}: expected one gradient per weight, got {len(grads)} "
-                f"gradients for {len(trainable_variables)} weights"
-            )
-        self.build(trainable_variables)
-        self._check_known(trainable_variables)
-        ordered: list[Any] = [None] * len(self._trainable_variables)
-        missing = []
-        for gradient, variable in zip(grads, trainable_variables, strict=True):
-            if gradient is None:
-                missing.append(getattr(variable, "path", variable.name))
+        weights = _rule.weights_for(self, grads, trainable_variables)
+        if not self.built:
+            self.build(weights)
+        self._check_known(weights)
+        kept, trained = _rule.present(type(self).__name__, grads, weights)
+        with _core.no_grad():
+            if self._core is not None and _core.current_graph() is None:
+                self._apply_kernel(kept, trained)
             else:
-                ordered[self._index[id(variable)]] = convert_to_tensor(
-                    gradient, variable.dtype
-                )
-        if len(missing) == len(grads):
-            raise ValueError(f"{owner}: no gradients provided for any variable")
-        if missing:
-            warnings.warn(
-                f"{owner}: no gradients for {', '.join(missing)}; these weights stay",
-                stacklevel=2,
-            )
-        if self._schedule is not None:
-            self._learning_rate.assign(self._schedule(self._iterations))
-        self._core.apply(ordered)
-        for variable in trainable_variables:
-            constraint = getattr(variable, "constraint", None)
-            if constraint is not None:
-                variable.assign(constraint(variable.value))
+                if self.loss_scale_factor is not None:
+                    kept = [g / self.loss_scale_factor for g in kept]
+                _rule.run(self, kept, trained)
+                self._iterations.assign_add(1)
+            for variable in trained:
+                constraint = getattr(variable, "constraint", None)
+                if constraint is not None:
+                    variable.assign(constraint(variable.value))
 
-    # Saving.
+    def _apply_kernel(self, grads: list[Any], variables: list[Any]) -> None:
+        raise NotImplementedError
+
+    def scale_loss(self, loss: Any) -> Any:
+        """Return the loss times loss_scale_factor, if there is one."""
+        factor = self.loss_scale_factor
+        return loss if factor is None else loss * factor
+
+    def stateless_apply(
+        self,
+        optimizer_variables: Sequence[Any],
+        grads: Sequence[Any],
+        trainable_variables: Sequence[Any],
+    ) -> tuple[list[Any], list[Any]]:
+        """One step from given values, without changing weights or state.
+
+        Args:
+            optimizer_variables: a value for each of `variables`.
+            grads: gradients.
+            trainable_variables: a value for each weight it was built with.
+
+        Returns:
+            (new values of the weights, new values of `variables`).
+
+        Raises:
+            ValueError: not built yet, or the numbers do not fit.
+        """
+        return _rule.stateless(self, optimizer_variables, grads, trainable_variables)
+
+    def finalize_variable_values(self, var_list: Sequence[Variable]) -> None:
+        """With use_ema, give the weights their averages; `fit` does it at its end."""
+        if self.use_ema:
+            _rule.overwrite_with_averages(self, var_list)
+
+    # -- tracing ---------------------------------------------------------------
+
+    def _trace(self, graph: Any, variables: Sequence[Variable]) -> Callable[[], Any]:
+        """Make the update part of a traced training step.
+
+        Returns:
+            What makes the Trainer of that step.
+        """
+        cores = [v._core for v in variables]
+        known = graph.loss_depends_on(cores)
+        pairs = list(zip(variables, known, strict=True))
+        _rule.warn_missing(
+            type(self).__name__, [v for v, depends in pairs if not depends]
+        )
+        trained = [v for v, depends in pairs if depends]
+        update = _core.Graph()
+        with update:
+            grads = [
+                update.input(f"gradient{i}", v.shape, v.dtype)
+                for i, v in enumerate(trained)
+            ]
+            self.apply(grads, trained)
+        graph.set_update(update, [v._core for v in trained])
+        return lambda: _core.Trainer(graph)
+
+    # -- saving ----------------------------------------------------------------
 
     def set_weights(self, weights: Sequence[Any]) -> None:
         """Set all variables, in the order of `variables`.
@@ -407,16 +483,14 @@ class Optimizer:
 
     def get_config(self) -> dict[str, Any]:
         """Arguments that make an equal optimizer."""
-        if self._schedule is not None:
-            rate = _support.serialize(self._schedule)
+        rate = self._learning_rate
+        if isinstance(rate, Variable):
+            rate = float(rate.numpy())
         else:
-            rate = float(self._learning_rate.numpy())
-        own = {
-            "name": self.name,
-            "learning_rate": rate,
-            **{key: getattr(self, key) for key in _SHARED[1:]},
-        }
-        return {**own, **{key: getattr(self, key) for key in self._hyper}}
+            rate = _support.serialize(rate)
+        keys = (*_rule.SHARED[1:], *self._hyper)
+        own = {"name": self.name, "learning_rate": rate}
+        return {**own, **{key: getattr(self, key) for key in keys}}
 
     @classmethod
     def from_config(
@@ -438,22 +512,3 @@ class Optimizer:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}>"
-
-
-def _core_of(variable: Any) -> Any:
-    return getattr(variable, "_core", variable)
-
-
-_SHARED = (
-    "learning_rate",
-    "weight_decay",
-    "clipnorm",
-    "global_clipnorm",
-    "clipvalue",
-    "use_ema",
-    "ema_momentum",
-    "ema_overwrite_frequency",
-    "loss_scale_factor",
-    "gradient_accumulation_steps",
-)
-_FIXED = _SHARED[1:]

@@ -273,5 +273,5 @@ def load_model(
 def build_optimizer(model: Any) -> None:
     """Create the optimizer's slots of a compiled, built model."""
     optimizer = getattr(model, "optimizer", None)
-    if optimizer is not None and getattr(model, "built", False):
+    if optimizer is not None and not optimizer.built and getattr(model, "built", False):
         optimizer.build(model.trainable_variables)

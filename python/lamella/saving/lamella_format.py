@@ -61,6 +61,11 @@ def _optimizer_state(model: Any) -> dict[str, Any]:
     if optimizer is None or not optimizer.built:
         return {}
     core = optimizer._core
+    if core is None:  # a rule that only Python has
+        return {
+            f"optimizer/variables/{i}": v._core
+            for i, v in enumerate(optimizer.variables)
+        }
     named = {
         "optimizer/iteration": core.iterations,
         "optimizer/learning_rate": core.learning_rate,
@@ -140,8 +145,8 @@ def _graphs(model: Any, compiled: bool) -> dict[str, Any]:
     graph = predict_graph(model)
     if graph is not None:
         graphs["predict"] = graph
-    # constraints are applied by Python after each step, so C++ could not train on
-    if compiled and not model._constraints():
+    # C++ trains on with the rules that it has a kernel for
+    if compiled and (model.optimizer is None or model.optimizer._core is not None):
         graphs |= model._loss_graphs()
     return graphs
 
@@ -183,6 +188,8 @@ def _write(
     if compiled:
         if model.optimizer is not None and model.optimizer.built:
             optimizer = model.optimizer._core
+            if optimizer is None:
+                named += list(_optimizer_state(model).items())
         metric_state = [v._core for metric in model.metrics for v in metric.variables]
     with atomic.atomic_write(filepath, what=what) as temporary:
         _core.save_model(
