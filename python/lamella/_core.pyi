@@ -30,17 +30,23 @@ __all__: list[str] = [
     "arange",
     "argmax",
     "argmin",
+    "argsort",
     "asin",
     "atan",
     "atan2",
     "avg_pool",
     "batch_norm",
+    "bessel_i0",
     "binary_crossentropy",
+    "bit_and",
+    "bit_or",
+    "bit_xor",
     "broadcast_to",
     "build_info",
     "cast",
     "categorical_crossentropy",
     "ceil",
+    "cholesky",
     "clip",
     "concat",
     "conv",
@@ -52,11 +58,13 @@ __all__: list[str] = [
     "cumsum",
     "current_graph",
     "depthwise_conv",
+    "det",
     "div",
     "dropout",
     "elu",
     "equal",
     "erf",
+    "erfinv",
     "exp",
     "expand_dims",
     "expm1",
@@ -67,6 +75,7 @@ __all__: list[str] = [
     "from_numpy",
     "full",
     "gather",
+    "gcd",
     "gelu",
     "get_num_threads",
     "gradcheck",
@@ -77,6 +86,7 @@ __all__: list[str] = [
     "gru",
     "hard_sigmoid",
     "hard_silu",
+    "inverse",
     "is_grad_enabled",
     "isfinite",
     "isnan",
@@ -106,6 +116,7 @@ __all__: list[str] = [
     "mul",
     "neg",
     "next_seed",
+    "nextafter",
     "no_grad",
     "not_equal",
     "one_hot",
@@ -123,10 +134,13 @@ __all__: list[str] = [
     "rsqrt",
     "save_model",
     "save_safetensors",
+    "scatter_add",
     "selu",
     "set_conv_accuracy",
     "set_num_threads",
     "set_random_seed",
+    "shift_left",
+    "shift_right",
     "shuffled_order",
     "sigmoid",
     "sign",
@@ -135,9 +149,11 @@ __all__: list[str] = [
     "sin",
     "sinh",
     "slice",
+    "slogdet",
     "softmax",
     "softplus",
     "softsign",
+    "solve",
     "sparse_categorical_crossentropy",
     "sqrt",
     "square",
@@ -152,6 +168,7 @@ __all__: list[str] = [
     "tensor",
     "tile",
     "transpose",
+    "triangular_solve",
     "var",
     "where",
 ]
@@ -483,6 +500,11 @@ def argmax(
 def argmin(
     x: typing.Any, axis: typing.Any = None, keepdims: bool = False
 ) -> Tensor: ...
+def argsort(
+    x: typing.Any,
+    axis: typing.SupportsInt | typing.SupportsIndex = -1,
+    descending: bool = False,
+) -> Tensor: ...
 def asin(x: typing.Any) -> Tensor: ...
 def atan(x: typing.Any) -> Tensor: ...
 def atan2(x: typing.Any, y: typing.Any) -> Tensor: ...
@@ -498,9 +520,13 @@ def batch_norm(
     beta: typing.Any,
     epsilon: typing.SupportsFloat | typing.SupportsIndex,
 ) -> tuple[Tensor, Tensor, Tensor]: ...
+def bessel_i0(x: typing.Any) -> Tensor: ...
 def binary_crossentropy(
     target: typing.Any, output: typing.Any, from_logits: bool = False
 ) -> Tensor: ...
+def bit_and(x: typing.Any, y: typing.Any) -> Tensor: ...
+def bit_or(x: typing.Any, y: typing.Any) -> Tensor: ...
+def bit_xor(x: typing.Any, y: typing.Any) -> Tensor: ...
 def broadcast_to(x: typing.Any, shape: typing.Any) -> Tensor: ...
 def build_info() -> dict:
     """
@@ -515,6 +541,7 @@ def categorical_crossentropy(
     axis: typing.SupportsInt | typing.SupportsIndex = -1,
 ) -> Tensor: ...
 def ceil(x: typing.Any) -> Tensor: ...
+def cholesky(x: typing.Any) -> Tensor: ...
 def clip(
     x: typing.Any,
     low: typing.SupportsFloat | typing.SupportsIndex,
@@ -565,6 +592,7 @@ def depthwise_conv(
     padding: str = "valid",
     dilation: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex] = [],
 ) -> Tensor: ...
+def det(x: typing.Any) -> Tensor: ...
 def div(x: typing.Any, y: typing.Any) -> Tensor: ...
 def dropout(
     x: typing.Any,
@@ -577,6 +605,7 @@ def elu(
 ) -> Tensor: ...
 def equal(x: typing.Any, y: typing.Any) -> Tensor: ...
 def erf(x: typing.Any) -> Tensor: ...
+def erfinv(x: typing.Any) -> Tensor: ...
 def exp(x: typing.Any) -> Tensor: ...
 def expand_dims(
     x: typing.Any, axis: typing.SupportsInt | typing.SupportsIndex
@@ -601,6 +630,7 @@ def full(
 def gather(
     x: typing.Any, index: typing.Any, axis: typing.SupportsInt | typing.SupportsIndex
 ) -> Tensor: ...
+def gcd(x: typing.Any, y: typing.Any) -> Tensor: ...
 def gelu(x: typing.Any, approximate: bool) -> Tensor: ...
 def get_num_threads() -> int:
     """
@@ -660,6 +690,7 @@ def gru(
 ) -> tuple[Tensor, Tensor]: ...
 def hard_sigmoid(x: typing.Any) -> Tensor: ...
 def hard_silu(x: typing.Any) -> Tensor: ...
+def inverse(x: typing.Any) -> Tensor: ...
 def is_grad_enabled() -> bool: ...
 def isfinite(x: typing.Any) -> Tensor: ...
 def isnan(x: typing.Any) -> Tensor: ...
@@ -728,6 +759,7 @@ def next_seed() -> int:
     The next seed (an int >= 0) from the global generator.
     """
 
+def nextafter(x: typing.Any, y: typing.Any) -> Tensor: ...
 def not_equal(x: typing.Any, y: typing.Any) -> Tensor: ...
 def one_hot(
     index: typing.Any, classes: typing.SupportsInt | typing.SupportsIndex, dtype: str
@@ -803,6 +835,12 @@ def save_safetensors(
     Writes a safetensors file atomically.
     """
 
+def scatter_add(
+    x: typing.Any,
+    index: typing.Any,
+    size: typing.SupportsInt | typing.SupportsIndex,
+    axis: typing.SupportsInt | typing.SupportsIndex,
+) -> Tensor: ...
 def selu(x: typing.Any) -> Tensor: ...
 def set_conv_accuracy(accuracy: str) -> None:
     """
@@ -819,6 +857,8 @@ def set_random_seed(seed: typing.SupportsInt | typing.SupportsIndex) -> None:
     Seeds the generator that draws the seeds of layers, initializers and shuffling.
     """
 
+def shift_left(x: typing.Any, y: typing.Any) -> Tensor: ...
+def shift_right(x: typing.Any, y: typing.Any) -> Tensor: ...
 def shuffled_order(
     n: typing.SupportsInt | typing.SupportsIndex,
     seed: typing.SupportsInt | typing.SupportsIndex,
@@ -849,11 +889,13 @@ def slice(
     stops: typing.Any,
     steps: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
 ) -> Tensor: ...
+def slogdet(x: typing.Any) -> tuple[Tensor, Tensor]: ...
 def softmax(
     x: typing.Any, axis: typing.SupportsInt | typing.SupportsIndex = -1
 ) -> Tensor: ...
 def softplus(x: typing.Any) -> Tensor: ...
 def softsign(x: typing.Any) -> Tensor: ...
+def solve(a: typing.Any, b: typing.Any) -> Tensor: ...
 def sparse_categorical_crossentropy(
     target: typing.Any,
     output: typing.Any,
@@ -882,6 +924,9 @@ def tile(
     reps: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
 ) -> Tensor: ...
 def transpose(x: typing.Any, perm: typing.Any = None) -> Tensor: ...
+def triangular_solve(
+    a: typing.Any, b: typing.Any, lower: bool = True, transposed: bool = False
+) -> Tensor: ...
 def var(x: typing.Any, axis: typing.Any = None, keepdims: bool = False) -> Tensor: ...
 def where(condition: typing.Any, x: typing.Any, y: typing.Any) -> Tensor: ...
 

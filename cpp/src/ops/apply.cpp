@@ -1,4 +1,5 @@
 // Dispatch of an op: eager execution with the tape, or a node of the Graph.
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <map>

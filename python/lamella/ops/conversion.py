@@ -60,9 +60,11 @@ def to_tensor(x: Any) -> Tensor:
 
 
 def operand(x: Any) -> Any:
-    """`x` for a binary op: Python scalars stay weakly typed, the rest is a Tensor."""
+    """`x` for a binary op: scalars stay weakly typed, the rest is a Tensor."""
     if type(x) is Tensor or type(x) in (float, int, bool):
         return x
+    if isinstance(x, np.generic) and x.dtype.kind in "fiub":
+        return x.item()
     return convert_to_tensor(x)
 
 
