@@ -19,6 +19,7 @@ _TABLE = {
         AssociativeScan associative_scan reverse axis
         Cast cast dtype
         Cond cond
+        ConvertToTensor convert_to_tensor dtype sparse ragged
         ForiLoop fori_loop lower upper body_fun
         Map map
         SaturateCast saturate_cast dtype

@@ -13,6 +13,7 @@ from lamella.ops.conversion import (
     convert_to_tensor,
     is_float,
     operand,
+    pair,
     to_float,
     to_tensor,
 )
@@ -244,7 +245,7 @@ def _other_than_nan(x1: Tensor, x2: Tensor, found: Tensor) -> Tensor:
 
 def fmax(x1: Any, x2: Any) -> Tensor:
     """The larger of both; a NaN gives way to the other number."""
-    x1, x2 = to_tensor(x1), to_tensor(x2)
+    x1, x2 = pair(x1, x2)
     larger = _core.maximum(x1, x2)
     if not is_float(larger):
         return larger
@@ -253,7 +254,7 @@ def fmax(x1: Any, x2: Any) -> Tensor:
 
 def fmin(x1: Any, x2: Any) -> Tensor:
     """The smaller of both; a NaN gives way to the other number."""
-    x1, x2 = to_tensor(x1), to_tensor(x2)
+    x1, x2 = pair(x1, x2)
     smaller = _core.minimum(x1, x2)
     if not is_float(smaller):
         return smaller
@@ -285,7 +286,7 @@ def trunc(x: Any) -> Tensor:
 
 def fmod(x1: Any, x2: Any) -> Tensor:
     """Remainder with the sign of x1."""
-    x1, x2 = to_tensor(x1), to_tensor(x2)
+    x1, x2 = pair(x1, x2)
     rest = _core.mod(_core.abs(x1), _core.abs(x2))
     if rest.dtype == "uint8":
         return rest

@@ -188,10 +188,10 @@ def histogram(
     if not isinstance(bins, int):
         raise TypeError(f"histogram: bins must be an int, got bins={bins!r}")
     if range is not None and (
-        not isinstance(range, tuple) or len(range) != 2 or range[1] < range[0]
+        not isinstance(range, list | tuple) or len(range) != 2 or range[1] < range[0]
     ):
         raise ValueError(
-            f"histogram: range must be a tuple (lowest, highest), got range={range!r}"
+            f"histogram: range must be (lowest, highest), got range={range!r}"
         )
     x = to_float(x)
     if x.ndim != 1 or bins < 1:
