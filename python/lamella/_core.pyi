@@ -30,17 +30,23 @@ __all__: list[str] = [
     "arange",
     "argmax",
     "argmin",
+    "argsort",
     "asin",
     "atan",
     "atan2",
     "avg_pool",
     "batch_norm",
+    "bessel_i0",
     "binary_crossentropy",
+    "bit_and",
+    "bit_or",
+    "bit_xor",
     "broadcast_to",
     "build_info",
     "cast",
     "categorical_crossentropy",
     "ceil",
+    "cholesky",
     "clip",
     "concat",
     "conv",
@@ -52,12 +58,14 @@ __all__: list[str] = [
     "cumsum",
     "current_graph",
     "depthwise_conv",
+    "det",
     "div",
     "dropout",
     "elu",
     "enable_grad",
     "equal",
     "erf",
+    "erfinv",
     "exp",
     "expand_dims",
     "expm1",
@@ -68,6 +76,7 @@ __all__: list[str] = [
     "from_numpy",
     "full",
     "gather",
+    "gcd",
     "gelu",
     "get_num_threads",
     "gradcheck",
@@ -78,6 +87,7 @@ __all__: list[str] = [
     "gru",
     "hard_sigmoid",
     "hard_silu",
+    "inverse",
     "is_grad_enabled",
     "isfinite",
     "isnan",
@@ -107,6 +117,7 @@ __all__: list[str] = [
     "mul",
     "neg",
     "next_seed",
+    "nextafter",
     "no_grad",
     "not_equal",
     "one_hot",
@@ -124,10 +135,13 @@ __all__: list[str] = [
     "rsqrt",
     "save_model",
     "save_safetensors",
+    "scatter_add",
     "selu",
     "set_conv_accuracy",
     "set_num_threads",
     "set_random_seed",
+    "shift_left",
+    "shift_right",
     "shuffled_order",
     "sigmoid",
     "sign",
@@ -136,9 +150,11 @@ __all__: list[str] = [
     "sin",
     "sinh",
     "slice",
+    "slogdet",
     "softmax",
     "softplus",
     "softsign",
+    "solve",
     "sparse_categorical_crossentropy",
     "sqrt",
     "square",
@@ -153,6 +169,7 @@ __all__: list[str] = [
     "tensor",
     "tile",
     "transpose",
+    "triangular_solve",
     "var",
     "where",
 ]
@@ -509,6 +526,11 @@ def argmax(
 def argmin(
     x: typing.Any, axis: typing.Any = None, keepdims: bool = False
 ) -> Tensor: ...
+def argsort(
+    x: typing.Any,
+    axis: typing.SupportsInt | typing.SupportsIndex = -1,
+    descending: bool = False,
+) -> Tensor: ...
 def asin(x: typing.Any) -> Tensor: ...
 def atan(x: typing.Any) -> Tensor: ...
 def atan2(x: typing.Any, y: typing.Any) -> Tensor: ...
@@ -524,9 +546,13 @@ def batch_norm(
     beta: typing.Any,
     epsilon: typing.SupportsFloat | typing.SupportsIndex,
 ) -> tuple[Tensor, Tensor, Tensor]: ...
+def bessel_i0(x: typing.Any) -> Tensor: ...
 def binary_crossentropy(
     target: typing.Any, output: typing.Any, from_logits: bool = False
 ) -> Tensor: ...
+def bit_and(x: typing.Any, y: typing.Any) -> Tensor: ...
+def bit_or(x: typing.Any, y: typing.Any) -> Tensor: ...
+def bit_xor(x: typing.Any, y: typing.Any) -> Tensor: ...
 def broadcast_to(x: typing.Any, shape: typing.Any) -> Tensor: ...
 def build_info() -> dict:
     """
@@ -541,6 +567,7 @@ def categorical_crossentropy(
     axis: typing.SupportsInt | typing.SupportsIndex = -1,
 ) -> Tensor: ...
 def ceil(x: typing.Any) -> Tensor: ...
+def cholesky(x: typing.Any) -> Tensor: ...
 def clip(
     x: typing.Any,
     low: typing.SupportsFloat | typing.SupportsIndex,
@@ -591,6 +618,7 @@ def depthwise_conv(
     padding: str = "valid",
     dilation: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex] = [],
 ) -> Tensor: ...
+def det(x: typing.Any) -> Tensor: ...
 def div(x: typing.Any, y: typing.Any) -> Tensor: ...
 def dropout(
     x: typing.Any,
@@ -603,6 +631,7 @@ def elu(
 ) -> Tensor: ...
 def equal(x: typing.Any, y: typing.Any) -> Tensor: ...
 def erf(x: typing.Any) -> Tensor: ...
+def erfinv(x: typing.Any) -> Tensor: ...
 def exp(x: typing.Any) -> Tensor: ...
 def expand_dims(
     x: typing.Any, axis: typing.SupportsInt | typing.SupportsIndex
@@ -627,6 +656,7 @@ def full(
 def gather(
     x: typing.Any, index: typing.Any, axis: typing.SupportsInt | typing.SupportsIndex
 ) -> Tensor: ...
+def gcd(x: typing.Any, y: typing.Any) -> Tensor: ...
 def gelu(x: typing.Any, approximate: bool) -> Tensor: ...
 def get_num_threads() -> int:
     """
@@ -696,6 +726,7 @@ def gru(
 ) -> tuple[Tensor, Tensor]: ...
 def hard_sigmoid(x: typing.Any) -> Tensor: ...
 def hard_silu(x: typing.Any) -> Tensor: ...
+def inverse(x: typing.Any) -> Tensor: ...
 def is_grad_enabled() -> bool: ...
 def isfinite(x: typing.Any) -> Tensor: ...
 def isnan(x: typing.Any) -> Tensor: ...
@@ -764,6 +795,7 @@ def next_seed() -> int:
     The next seed (an int >= 0) from the global generator.
     """
 
+def nextafter(x: typing.Any, y: typing.Any) -> Tensor: ...
 def not_equal(x: typing.Any, y: typing.Any) -> Tensor: ...
 def one_hot(
     index: typing.Any, classes: typing.SupportsInt | typing.SupportsIndex, dtype: str
@@ -839,6 +871,12 @@ def save_safetensors(
     Writes a safetensors file atomically.
     """
 
+def scatter_add(
+    x: typing.Any,
+    index: typing.Any,
+    size: typing.SupportsInt | typing.SupportsIndex,
+    axis: typing.SupportsInt | typing.SupportsIndex,
+) -> Tensor: ...
 def selu(x: typing.Any) -> Tensor: ...
 def set_conv_accuracy(accuracy: str) -> None:
     """
@@ -855,6 +893,8 @@ def set_random_seed(seed: typing.SupportsInt | typing.SupportsIndex) -> None:
     Seeds the generator that draws the seeds of layers, initializers and shuffling.
     """
 
+def shift_left(x: typing.Any, y: typing.Any) -> Tensor: ...
+def shift_right(x: typing.Any, y: typing.Any) -> Tensor: ...
 def shuffled_order(
     n: typing.SupportsInt | typing.SupportsIndex,
     seed: typing.SupportsInt | typing.SupportsIndex,
@@ -885,11 +925,13 @@ def slice(
     stops: typing.Any,
     steps: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
 ) -> Tensor: ...
+def slogdet(x: typing.Any) -> tuple[Tensor, Tensor]: ...
 def softmax(
     x: typing.Any, axis: typing.SupportsInt | typing.SupportsIndex = -1
 ) -> Tensor: ...
 def softplus(x: typing.Any) -> Tensor: ...
 def softsign(x: typing.Any) -> Tensor: ...
+def solve(a: typing.Any, b: typing.Any) -> Tensor: ...
 def sparse_categorical_crossentropy(
     target: typing.Any,
     output: typing.Any,
@@ -918,6 +960,9 @@ def tile(
     reps: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
 ) -> Tensor: ...
 def transpose(x: typing.Any, perm: typing.Any = None) -> Tensor: ...
+def triangular_solve(
+    a: typing.Any, b: typing.Any, lower: bool = True, transposed: bool = False
+) -> Tensor: ...
 def var(x: typing.Any, axis: typing.Any = None, keepdims: bool = False) -> Tensor: ...
 def where(condition: typing.Any, x: typing.Any, y: typing.Any) -> Tensor: ...
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from lamella import _core, _support
+from lamella import _support, ops
 from lamella._core import Tensor
-from lamella.ops import elementwise, neural
-from lamella.ops.conversion import to_tensor
-from lamella.ops.neural import (
+from lamella.ops import (
     celu,
     elu,
     glu,
@@ -31,6 +29,7 @@ from lamella.ops.neural import (
     sparse_sigmoid,
     sparsemax,
     squareplus,
+    tanh,
     tanh_shrink,
     threshold,
 )
@@ -75,7 +74,6 @@ __all__ = [
 
 swish = silu
 hard_swish = hard_silu
-tanh = elementwise.tanh
 
 
 def relu(
@@ -92,30 +90,26 @@ def relu(
         max_value: largest value of the result, None for no limit.
         threshold: below it the result is negative_slope * (x - threshold).
     """
-    x = to_tensor(x)
     if not negative_slope and max_value is None and not threshold:
-        return _core.relu(x)
+        return ops.relu(x)
     if negative_slope and max_value is None and not threshold:
-        return _core.leaky_relu(x, negative_slope)
-    if threshold:
-        out = _core.where(_core.greater(x, threshold), x, 0)
-    else:
-        out = _core.relu(x)
+        return ops.leaky_relu(x, negative_slope)
+    out = ops.where(ops.greater(x, threshold), x, 0) if threshold else ops.relu(x)
     if max_value is not None:
-        out = _core.clip(out, 0, max_value)
+        out = ops.clip(out, 0, max_value)
     if negative_slope:
-        out = out - negative_slope * _core.relu(threshold - x)
+        out = out - negative_slope * ops.relu(ops.subtract(threshold, x))
     return out
 
 
 def gelu(x: Any, approximate: bool = False) -> Tensor:
     """x times the normal distribution function (or its tanh approximation)."""
-    return neural.gelu(x, approximate)
+    return ops.gelu(x, approximate)
 
 
 def exponential(x: Any) -> Tensor:
     """exp(x)."""
-    return elementwise.exp(x)
+    return ops.exp(x)
 
 
 def linear(x: Any) -> Any:
@@ -125,8 +119,7 @@ def linear(x: Any) -> Any:
 
 def mish(x: Any) -> Tensor:
     """x * tanh(softplus(x))."""
-    x = to_tensor(x)
-    return x * _core.tanh(_core.softplus(x))
+    return ops.multiply(x, ops.tanh(ops.softplus(x)))
 
 
 _FUNCTIONS = [

@@ -41,6 +41,8 @@ void bind_elementwise(py::module_& m) {
       {"cosh", &ops::cosh},
       {"tanh", &ops::tanh},
       {"erf", &ops::erf},
+      {"erfinv", &ops::erfinv},
+      {"bessel_i0", &ops::bessel_i0},
       {"floor", &ops::floor},
       {"ceil", &ops::ceil},
       {"round", &ops::round},
@@ -78,6 +80,13 @@ void bind_elementwise(py::module_& m) {
       {"mod", &ops::mod},
       {"squared_difference", &ops::squared_difference},
       {"atan2", &ops::atan2},
+      {"nextafter", &ops::nextafter},
+      {"gcd", &ops::gcd},
+      {"bit_and", &ops::bit_and},
+      {"bit_or", &ops::bit_or},
+      {"bit_xor", &ops::bit_xor},
+      {"shift_left", &ops::shift_left},
+      {"shift_right", &ops::shift_right},
       {"equal", &ops::equal},
       {"not_equal", &ops::not_equal},
       {"less", &ops::less},
@@ -200,6 +209,12 @@ void bind_shape_ops(py::module_& m) {
       },
       py::arg("x"), py::arg("index"), py::arg("axis"));
   m.def(
+      "scatter_add",
+      [](py::object x, py::object index, std::int64_t size, int axis) {
+        return ops::scatter_add(as_tensor(x), as_tensor(index), size, axis);
+      },
+      py::arg("x"), py::arg("index"), py::arg("size"), py::arg("axis"));
+  m.def(
       "one_hot",
       [](py::object index, std::int64_t classes, const std::string& dtype) {
         return ops::one_hot(as_tensor(index), classes, parse_dtype(dtype));
@@ -289,6 +304,12 @@ void bind_reductions(py::module_& m) {
   m.def(
       "cumprod", [](py::object x, int axis) { return ops::cumprod(as_tensor(x), axis); },
       py::arg("x"), py::arg("axis"));
+  m.def(
+      "argsort",
+      [](py::object x, int axis, bool descending) {
+        return ops::argsort(as_tensor(x), axis, descending);
+      },
+      py::arg("x"), py::arg("axis") = -1, py::arg("descending") = false);
 }
 
 void bind_nn(py::module_& m) {
@@ -296,6 +317,19 @@ void bind_nn(py::module_& m) {
       "matmul", [](py::object a, py::object b) { return ops::matmul(as_tensor(a), as_tensor(b)); },
       py::arg("a"), py::arg("b"));
   add_fast_path(m, "matmul", &ops::matmul);
+  m.def("cholesky", [](py::object x) { return ops::cholesky(as_tensor(x)); }, py::arg("x"));
+  m.def(
+      "triangular_solve",
+      [](py::object a, py::object b, bool lower, bool transposed) {
+        return ops::triangular_solve(as_tensor(a), as_tensor(b), lower, transposed);
+      },
+      py::arg("a"), py::arg("b"), py::arg("lower") = true, py::arg("transposed") = false);
+  m.def(
+      "solve", [](py::object a, py::object b) { return ops::solve(as_tensor(a), as_tensor(b)); },
+      py::arg("a"), py::arg("b"));
+  m.def("inverse", [](py::object x) { return ops::inverse(as_tensor(x)); }, py::arg("x"));
+  m.def("det", [](py::object x) { return ops::det(as_tensor(x)); }, py::arg("x"));
+  m.def("slogdet", [](py::object x) { return ops::slogdet(as_tensor(x)); }, py::arg("x"));
   m.def(
       "softmax", [](py::object x, int axis) { return ops::softmax(as_tensor(x), axis); },
       py::arg("x"), py::arg("axis") = -1);

@@ -34,6 +34,10 @@ LAMELLA_API Tensor sinh(const Tensor& x);
 LAMELLA_API Tensor cosh(const Tensor& x);
 LAMELLA_API Tensor tanh(const Tensor& x);
 LAMELLA_API Tensor erf(const Tensor& x);
+LAMELLA_API Tensor erfinv(const Tensor& x);
+/// Modified Bessel functions of the first kind, of order 0 and 1.
+LAMELLA_API Tensor bessel_i0(const Tensor& x);
+LAMELLA_API Tensor bessel_i1(const Tensor& x);
 LAMELLA_API Tensor floor(const Tensor& x);
 LAMELLA_API Tensor ceil(const Tensor& x);
 LAMELLA_API Tensor round(const Tensor& x);
@@ -68,6 +72,15 @@ LAMELLA_API Tensor floor_div(const Tensor& x, const Tensor& y);
 LAMELLA_API Tensor mod(const Tensor& x, const Tensor& y);
 LAMELLA_API Tensor squared_difference(const Tensor& x, const Tensor& y);
 LAMELLA_API Tensor atan2(const Tensor& y, const Tensor& x);
+/// The next floating number after x on the way to y.
+LAMELLA_API Tensor nextafter(const Tensor& x, const Tensor& y);
+/// Integers only. A shift by more than the width of the dtype leaves no bit of x (but its sign).
+LAMELLA_API Tensor gcd(const Tensor& x, const Tensor& y);
+LAMELLA_API Tensor bit_and(const Tensor& x, const Tensor& y);
+LAMELLA_API Tensor bit_or(const Tensor& x, const Tensor& y);
+LAMELLA_API Tensor bit_xor(const Tensor& x, const Tensor& y);
+LAMELLA_API Tensor shift_left(const Tensor& x, const Tensor& y);
+LAMELLA_API Tensor shift_right(const Tensor& x, const Tensor& y);
 LAMELLA_API Tensor equal(const Tensor& x, const Tensor& y);
 LAMELLA_API Tensor not_equal(const Tensor& x, const Tensor& y);
 LAMELLA_API Tensor less(const Tensor& x, const Tensor& y);
@@ -99,6 +112,9 @@ LAMELLA_API Tensor broadcast_to(const Tensor& x, const Shape& shape);
 /// Sums x over the axes along which `shape` was broadcast to x's shape.
 LAMELLA_API Tensor sum_to(const Tensor& x, const Shape& shape);
 LAMELLA_API Tensor gather(const Tensor& x, const Tensor& index, int axis);
+/// Zeros of shape (..., size, ...) to which x[..., j, ...] is added at index[j]; the index is a
+/// vector.
+LAMELLA_API Tensor scatter_add(const Tensor& x, const Tensor& index, std::int64_t size, int axis);
 /// An index outside [0, classes) gives zeros, or an error when `strict`.
 LAMELLA_API Tensor one_hot(const Tensor& index, std::int64_t classes, DType dtype,
                            bool strict = false);
@@ -122,9 +138,22 @@ LAMELLA_API Tensor argmax(const Tensor& x, const Axes& axis = {}, bool keepdims 
 LAMELLA_API Tensor argmin(const Tensor& x, const Axes& axis = {}, bool keepdims = false);
 LAMELLA_API Tensor cumsum(const Tensor& x, int axis);
 LAMELLA_API Tensor cumprod(const Tensor& x, int axis);
+/// int32 positions that sort x along an axis, stable; NaN counts as the largest value.
+LAMELLA_API Tensor argsort(const Tensor& x, int axis = -1, bool descending = false);
 
 // ---- linear algebra and neural networks
 LAMELLA_API Tensor matmul(const Tensor& a, const Tensor& b);
+/// The lower triangular L with L L^T = x (..., n, n); NaN where x is not positive definite.
+LAMELLA_API Tensor cholesky(const Tensor& x);
+/// op(a)^-1 b for stacks of matrices, where a (..., n, n) is triangular and op may transpose.
+LAMELLA_API Tensor triangular_solve(const Tensor& a, const Tensor& b, bool lower = true,
+                                    bool transposed = false);
+/// a^-1 b for stacks of matrices a (..., n, n), b (..., n, m) with the same leading axes.
+LAMELLA_API Tensor solve(const Tensor& a, const Tensor& b);
+LAMELLA_API Tensor inverse(const Tensor& x);
+LAMELLA_API Tensor det(const Tensor& x);
+/// The determinant's sign and the logarithm of its magnitude.
+LAMELLA_API std::pair<Tensor, Tensor> slogdet(const Tensor& x);
 LAMELLA_API Tensor softmax(const Tensor& x, int axis = -1);
 LAMELLA_API Tensor log_softmax(const Tensor& x, int axis = -1);
 

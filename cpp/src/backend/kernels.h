@@ -25,7 +25,7 @@
 
 namespace lamella::kernels {
 
-inline constexpr std::uint32_t kAbiVersion = 2;
+inline constexpr std::uint32_t kAbiVersion = 3;
 inline constexpr int kMaxRank = 8;
 inline constexpr int kMaxFused = 24;       // instructions of one fused chain
 inline constexpr int kMaxFusedInputs = 8;  // tensors that one fused chain reads
@@ -91,6 +91,9 @@ enum class UnaryOp : std::uint8_t {
   kHardSigmoid,  // clip(x / 6 + 1/2, 0, 1)
   kHardSilu,     // x * hard_sigmoid(x)
   kClip,         // min(max(x, a), b); also int32, int64
+  kErfInv,       // inverse of erf on [-1, 1]
+  kI0,           // modified Bessel functions of the first kind, of order 0
+  kI1,           // and 1
   kIsNan,        // float -> bool
   kIsFinite,     // float -> bool
   kLogicalNot,   // bool -> bool
@@ -117,7 +120,15 @@ enum class BinaryOp : std::uint8_t {
   kFloorDiv,  // towards minus infinity; integer division by zero gives 0
   kMod,       // sign of the divisor, as in Python
   kSquaredDifference,
-  kAtan2,  // floats only
+  kAtan2,      // floats only
+  kNextAfter,  // floats only: the neighbour of x on the way to y
+  // int32, int64
+  kGcd,
+  kBitAnd,
+  kBitOr,
+  kBitXor,
+  kShiftLeft,   // a shift by the width or more, or by less than 0, leaves no bit of x
+  kShiftRight,  // keeps the sign
   // gradients that reuse the forward result: x = upstream gradient g, y = forward OUTPUT
   kReluGrad,     // y > 0 ? g : 0
   kSigmoidGrad,  // g * y * (1 - y)
@@ -304,6 +315,16 @@ struct ScanArgs {
   const void* x;
   void* y;
   std::int64_t outer, n, inner;
+};
+
+/// y[i, :] = the positions that put row i of x (rows, n) into ascending (descending) order, equal
+/// values in the order of their positions; NaN counts as the largest value. All dtypes.
+struct ArgsortArgs {
+  DType dtype;
+  bool descending;
+  const void* x;
+  std::int32_t* y;
+  std::int64_t rows, n;
 };
 
 /// Softmax or log-softmax over the last axis of (rows, cols); float32, float64. A row whose values
@@ -647,6 +668,31 @@ struct ClipScaleArgs {
   double* scale;
 };
 
+// ---------------------------------------------------------------- linear algebra
+
+enum class LinalgOp : std::uint8_t {
+  kCholesky,         // y = L with L L^T = a, from the lower triangle of a; NaN where there is none
+  kTriangularSolve,  // op(a) y = b, from one triangle of a
+  kSolve,            // a y = b
+  kDet,              // y = determinant, one value a matrix
+  kSlogdet,          // y = its sign, z = the logarithm of its magnitude
+};
+
+/// A stack of square matrices a (batch, n, n) and of right-hand sides b (batch, n, m); float32,
+/// float64. Solving and determinants eliminate with partial pivoting; a singular matrix gives
+/// infinities or NaN. y must not overlap a or b.
+struct LinalgArgs {
+  LinalgOp op;
+  DType dtype;
+  bool lower, transposed;  // kTriangularSolve: the triangle that is read; op(a) = a^T
+  const void* a;
+  const void* b;
+  void* y;
+  void* z;
+  std::int64_t n, m, batch;
+  void* workspace;
+};
+
 // ---------------------------------------------------------------- measuring the machine
 
 /// For each of `pieces`, shared among threads: copies n elements from x + piece * n to y + piece *
@@ -689,12 +735,15 @@ struct KernelTable {
   Kernel<ReduceArgs> reduce;
   WorkspaceFn<ReduceArgs> reduce_workspace;
   Kernel<ScanArgs> scan;
+  Kernel<ArgsortArgs> argsort;
   Kernel<SoftmaxArgs> softmax;
   Kernel<SoftmaxGradArgs> softmax_grad;
   Kernel<SoftmaxCrossEntropyArgs> softmax_cross_entropy;
 
   Kernel<MatmulArgs> matmul;
   WorkspaceFn<MatmulArgs> matmul_workspace;
+  Kernel<LinalgArgs> linalg;
+  WorkspaceFn<LinalgArgs> linalg_workspace;
   Kernel<ConvArgs> conv;
   WorkspaceFn<ConvArgs> conv_workspace;
   Kernel<ConvBackwardDataArgs> conv_backward_data;

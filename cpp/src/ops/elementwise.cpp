@@ -17,23 +17,25 @@ using kernels::UnaryOp;
 namespace {
 
 constexpr const char* kUnaryNames[] = {
-    "copy",         "neg",       "abs",  "sign",  "square",     "exp",        "expm1",
-    "log",          "log1p",     "sqrt", "rsqrt", "reciprocal", "sin",        "cos",
-    "tan",          "asin",      "acos", "atan",  "sinh",       "cosh",       "tanh",
-    "erf",          "floor",     "ceil", "round", "sigmoid",    "softplus",   "relu",
-    "leaky_relu",   "elu",       "selu", "gelu",  "gelu_tanh",  "silu",       "softsign",
-    "hard_sigmoid", "hard_silu", "clip", "isnan", "isfinite",   "logical_not"};
+    "copy",      "neg",     "abs",      "sign",         "square",     "exp",  "expm1",  "log",
+    "log1p",     "sqrt",    "rsqrt",    "reciprocal",   "sin",        "cos",  "tan",    "asin",
+    "acos",      "atan",    "sinh",     "cosh",         "tanh",       "erf",  "floor",  "ceil",
+    "round",     "sigmoid", "softplus", "relu",         "leaky_relu", "elu",  "selu",   "gelu",
+    "gelu_tanh", "silu",    "softsign", "hard_sigmoid", "hard_silu",  "clip", "erfinv", "i0",
+    "i1",        "isnan",   "isfinite", "logical_not"};
 
 constexpr const char* kBinaryNames[] = {
-    "add",         "sub",        "mul",          "div",       "maximum",
-    "minimum",     "pow",        "floor_div",    "mod",       "squared_difference",
-    "atan2",       "relu_grad",  "sigmoid_grad", "tanh_grad", "equal",
-    "not_equal",   "less",       "less_equal",   "greater",   "greater_equal",
-    "logical_and", "logical_or", "logical_xor"};
+    "add",       "sub",           "mul",         "div",        "maximum",
+    "minimum",   "pow",           "floor_div",   "mod",        "squared_difference",
+    "atan2",     "nextafter",     "gcd",         "bit_and",    "bit_or",
+    "bit_xor",   "shift_left",    "shift_right", "relu_grad",  "sigmoid_grad",
+    "tanh_grad", "equal",         "not_equal",   "less",       "less_equal",
+    "greater",   "greater_equal", "logical_and", "logical_or", "logical_xor"};
 
 bool is_predicate(UnaryOp op) { return op >= UnaryOp::kIsNan; }
 bool is_comparison(BinaryOp op) { return op >= BinaryOp::kEqual && op <= BinaryOp::kGreaterEqual; }
 bool is_logical(BinaryOp op) { return op >= BinaryOp::kLogicalAnd; }
+bool is_integral(BinaryOp op) { return op >= BinaryOp::kGcd && op <= BinaryOp::kShiftRight; }
 /// Defined on integers as they are; everything else computes in float32.
 bool allows_integers(UnaryOp op) {
   switch (op) {
@@ -59,7 +61,11 @@ Tensor run(UnaryOp op, const Tensor& x, double a = 0, double b = 0) {
     if (op == UnaryOp::kFloor || op == UnaryOp::kCeil || op == UnaryOp::kRound) return in;
     if (!allows_integers(op))
       in = ops::cast(in, DType::kFloat32);
-    else if (in.dtype() == DType::kBool || in.dtype() == DType::kUint8)
+    else if (in.dtype() == DType::kUint8)  // bytes compute in int32 and wrap around
+      return ops::cast(run(op, ops::cast(in, DType::kInt32), a, b), DType::kUint8);
+    else if (in.dtype() == DType::kBool && (op == UnaryOp::kAbs || op == UnaryOp::kSign))
+      return in;
+    else if (in.dtype() == DType::kBool)
       in = ops::cast(in, DType::kInt32);
     else if (op == UnaryOp::kRelu)
       return ops::maximum(in, constant(0, in));
@@ -71,8 +77,14 @@ Tensor run(UnaryOp op, const Tensor& x, double a = 0, double b = 0) {
 /// weak before they come here.
 Tensor run(BinaryOp op, const Tensor& x, const Tensor& y) {
   DType t = promote(x.dtype(), y.dtype());
+  if (t == DType::kBool) {  // as numpy does
+    if (op == BinaryOp::kAdd || op == BinaryOp::kMaximum) op = BinaryOp::kLogicalOr;
+    if (op == BinaryOp::kMul || op == BinaryOp::kMinimum) op = BinaryOp::kLogicalAnd;
+  }
   if (is_logical(op)) t = DType::kBool;
-  if (op == BinaryOp::kDiv || op == BinaryOp::kAtan2)
+  check<DTypeError>(!is_integral(op) || !is_floating(t), kBinaryNames[static_cast<int>(op)],
+                    ": expected integers, got ", name(x.dtype()), " and ", name(y.dtype()));
+  if (op == BinaryOp::kDiv || op == BinaryOp::kAtan2 || op == BinaryOp::kNextAfter)
     t = is_floating(t) ? t : DType::kFloat32;
   else if (t == DType::kBool && !is_logical(op) && !is_comparison(op))
     t = DType::kInt32;
@@ -195,6 +207,15 @@ void UnaryElementwise::vjp(const Vjp& v) const {
       break;
     case UnaryOp::kErf:
       r = mul(g, mul(exp(neg(square(x))), c(2 / std::sqrt(M_PI))));
+      break;
+    case UnaryOp::kErfInv:
+      r = mul(g, mul(exp(square(y)), c(std::sqrt(M_PI) / 2)));
+      break;
+    case UnaryOp::kI0:
+      r = mul(g, bessel_i1(x));
+      break;
+    case UnaryOp::kI1:  // i0(x) - i1(x) / x, which is 1/2 at 0
+      r = mul(g, where(equal(x, c(0)), c(0.5), sub(bessel_i0(x), div(y, x))));
       break;
     case UnaryOp::kSigmoid:
       r = binary(BinaryOp::kSigmoidGrad, g, y);
@@ -470,6 +491,9 @@ Tensor sinh(const Tensor& x) { return run(UnaryOp::kSinh, x); }
 Tensor cosh(const Tensor& x) { return run(UnaryOp::kCosh, x); }
 Tensor tanh(const Tensor& x) { return run(UnaryOp::kTanh, x); }
 Tensor erf(const Tensor& x) { return run(UnaryOp::kErf, x); }
+Tensor erfinv(const Tensor& x) { return run(UnaryOp::kErfInv, x); }
+Tensor bessel_i0(const Tensor& x) { return run(UnaryOp::kI0, x); }
+Tensor bessel_i1(const Tensor& x) { return run(UnaryOp::kI1, x); }
 Tensor floor(const Tensor& x) { return run(UnaryOp::kFloor, x); }
 Tensor ceil(const Tensor& x) { return run(UnaryOp::kCeil, x); }
 Tensor round(const Tensor& x) { return run(UnaryOp::kRound, x); }
@@ -518,6 +542,13 @@ Tensor squared_difference(const Tensor& x, const Tensor& y) {
   return run(BinaryOp::kSquaredDifference, x, y);
 }
 Tensor atan2(const Tensor& y, const Tensor& x) { return run(BinaryOp::kAtan2, y, x); }
+Tensor nextafter(const Tensor& x, const Tensor& y) { return run(BinaryOp::kNextAfter, x, y); }
+Tensor gcd(const Tensor& x, const Tensor& y) { return run(BinaryOp::kGcd, x, y); }
+Tensor bit_and(const Tensor& x, const Tensor& y) { return run(BinaryOp::kBitAnd, x, y); }
+Tensor bit_or(const Tensor& x, const Tensor& y) { return run(BinaryOp::kBitOr, x, y); }
+Tensor bit_xor(const Tensor& x, const Tensor& y) { return run(BinaryOp::kBitXor, x, y); }
+Tensor shift_left(const Tensor& x, const Tensor& y) { return run(BinaryOp::kShiftLeft, x, y); }
+Tensor shift_right(const Tensor& x, const Tensor& y) { return run(BinaryOp::kShiftRight, x, y); }
 Tensor equal(const Tensor& x, const Tensor& y) { return run(BinaryOp::kEqual, x, y); }
 Tensor not_equal(const Tensor& x, const Tensor& y) { return run(BinaryOp::kNotEqual, x, y); }
 Tensor less(const Tensor& x, const Tensor& y) { return run(BinaryOp::kLess, x, y); }

@@ -434,6 +434,17 @@ Tensor full(const Shape& shape, double value, DType dtype) {
   return apply1(op, {});
 }
 
+Tensor scatter_add(const Tensor& x, const Tensor& index, std::int64_t size, int axis) {
+  check<ShapeError>(index.rank() == 1, "scatter_add: expected a vector of indices, got shape ",
+                    index.shape());
+  const int a = normalize_axis("scatter_add", axis, x.rank());
+  auto op = std::make_shared<ScatterAdd>();
+  op->shape = dims_of(x.shape());
+  op->shape[static_cast<std::size_t>(a)] = Dim(size);
+  op->axis = a;
+  return apply1(op, {x, to_index(index)});
+}
+
 Tensor arange(double start, double stop, double step, DType dtype) {
   check(step != 0, "arange: step must not be 0");
   const auto n = static_cast<std::int64_t>(std::max(0.0, std::ceil((stop - start) / step)));

@@ -9,37 +9,64 @@ indexing, linear algebra, neural-network functions, control flow.
 from __future__ import annotations
 
 from lamella.ops import (
+    bits,
     control,
     conversion,
     creation,
+    ctc,
     elementwise,
     image,
+    linalg,
     linear,
+    matrices,
     neural,
+    nn,
+    numpy,
+    patches,
     reduction,
+    segments,
     shaping,
+    spectral,
+    statistics,
     symbolic,
 )
 from lamella.ops._operations import ALIASES, BY_FUNCTION
+from lamella.ops.bits import *  # noqa: F403
 from lamella.ops.control import *  # noqa: F403
 from lamella.ops.conversion import *  # noqa: F403
 from lamella.ops.creation import *  # noqa: F403
+from lamella.ops.ctc import *  # noqa: F403
 from lamella.ops.elementwise import *  # noqa: F403
 from lamella.ops.linear import *  # noqa: F403
+from lamella.ops.matrices import *  # noqa: F403
 from lamella.ops.neural import *  # noqa: F403
+from lamella.ops.patches import *  # noqa: F403
 from lamella.ops.reduction import *  # noqa: F403
+from lamella.ops.segments import *  # noqa: F403
 from lamella.ops.shaping import *  # noqa: F403
+from lamella.ops.spectral import *  # noqa: F403
+from lamella.ops.statistics import *  # noqa: F403
 
 __all__ = [
+    *bits.__all__,
     *control.__all__,
     *conversion.__all__,
     *creation.__all__,
+    *ctc.__all__,
     *elementwise.__all__,
     "image",
     *linear.__all__,
+    *matrices.__all__,
     *neural.__all__,
+    *patches.__all__,
     *reduction.__all__,
+    *segments.__all__,
     *shaping.__all__,
+    *spectral.__all__,
+    *statistics.__all__,
+    "linalg",
+    "nn",
+    "numpy",
 ]
 
 for _name in [*BY_FUNCTION, *ALIASES]:
@@ -49,14 +76,7 @@ for _name in [*BY_FUNCTION, *ALIASES]:
 
 # Names of Keras that lamella does not have, for the error text.
 _UNSUPPORTED = """
-    argpartition associative_scan bartlett bitwise_left_shift
-    bitwise_right_shift blackman cholesky cholesky_inverse correlate ctc_decode
-    ctc_loss det eig eigh erfinv extract_sequences fft fft2 fold fori_loop gcd
-    hamming hanning histogram i0 ifft2 imag inv irfft istft jvp kaiser lcm
-    left_shift logdet lstsq lu_factor matrix_rank median nanmedian nanpercentile
-    nanquantile nextafter nonzero percentile pinv polar qr quantile real
-    rearrange rfft right_shift scan segment_prod slogdet solve solve_triangular
-    stft svd unfold unique view view_as_complex view_as_real while_loop
+    eig polar view_as_complex view_as_real
 """
 
 
@@ -64,7 +84,7 @@ def __getattr__(name: str) -> object:
     if name in _UNSUPPORTED.split():
         raise AttributeError(
             f"lamella.ops.{name} is a Keras function that lamella does not offer; "
-            "compute it with numpy outside the model"
+            "it needs complex tensors; compute it with numpy outside the model"
         )
     if name.startswith("__"):
         raise AttributeError(name)

@@ -16,14 +16,22 @@ __all__ = ["ALIASES", "BY_CLASS", "BY_FUNCTION", "OperationKind"]
 
 _TABLE = {
     "core": """
+        AssociativeScan associative_scan reverse axis
         Cast cast dtype
+        Cond cond
+        ConvertToTensor convert_to_tensor dtype sparse ragged
+        ForiLoop fori_loop lower upper body_fun
+        Map map
         SaturateCast saturate_cast dtype
+        Scan scan length reverse unroll
         Scatter scatter shape
         ScatterUpdate scatter_update reduction
         Slice slice shape
         SliceUpdate slice_update
         StopGradient stop_gradient
         Unstack unstack num axis
+        VectorizedMap vectorized_map function
+        WhileLoop while_loop cond body maximum_iterations
     """,
     "numpy": """
         Absolute absolute
@@ -32,6 +40,7 @@ _TABLE = {
         AllClose allclose rtol atol equal_nan
         Amax amax axis keepdims
         Amin amin axis keepdims
+        Angle angle
         Any any axis keepdims
         Append append axis
         Arccos arccos
@@ -43,6 +52,7 @@ _TABLE = {
         Arctanh arctanh
         Argmax argmax axis keepdims
         Argmin argmin axis keepdims
+        Argpartition argpartition kth axis
         Argsort argsort axis
         Array array dtype
         ArraySplit array_split indices_or_sections axis
@@ -50,8 +60,10 @@ _TABLE = {
         Bincount bincount weights minlength sparse
         BitwiseAnd bitwise_and
         BitwiseInvert bitwise_invert
+        BitwiseLeftShift bitwise_left_shift
         BitwiseNot bitwise_not
         BitwiseOr bitwise_or
+        BitwiseRightShift bitwise_right_shift
         BitwiseXor bitwise_xor
         BroadcastTo broadcast_to shape
         Cbrt cbrt
@@ -61,6 +73,7 @@ _TABLE = {
         Conjugate conjugate
         Copy copy
         Corrcoef corrcoef
+        Correlate correlate mode
         Cos cos
         Cosh cosh
         CountNonzero count_nonzero axis
@@ -95,13 +108,17 @@ _TABLE = {
         Fmin fmin
         Fmod fmod
         FullLike full_like dtype
+        Gcd gcd
         GetItem get_item
         Greater greater
         GreaterEqual greater_equal
         Heaviside heaviside
+        Histogram histogram bins range
         Hsplit hsplit indices_or_sections
         Hstack hstack
         Hypot hypot
+        I0 i0
+        Imag imag
         Inner inner
         Isclose isclose equal_nan
         Isfinite isfinite
@@ -112,7 +129,9 @@ _TABLE = {
         Isposinf isposinf
         Isreal isreal
         Kron kron
+        Lcm lcm
         Ldexp ldexp
+        LeftShift left_shift
         Less less
         LessEqual less_equal
         Log log
@@ -129,6 +148,7 @@ _TABLE = {
         Max max axis keepdims initial
         Maximum maximum
         Mean mean axis keepdims
+        Median median axis keepdims
         Meshgrid meshgrid indexing
         Min min axis keepdims initial
         Minimum minimum
@@ -141,25 +161,33 @@ _TABLE = {
         Nancumsum nancumsum axis dtype
         Nanmax nanmax axis keepdims
         Nanmean nanmean axis keepdims
+        Nanmedian nanmedian axis keepdims
         Nanmin nanmin axis keepdims
+        Nanpercentile nanpercentile axis method keepdims
         Nanprod nanprod axis keepdims
+        Nanquantile nanquantile axis method keepdims
         Nanstd nanstd axis keepdims
         Nansum nansum axis keepdims
         NanToNum nan_to_num nan posinf neginf
         Nanvar nanvar axis keepdims
         Negative negative
+        Nextafter nextafter
         NotEqual not_equal
         OnesLike ones_like dtype
         Outer outer
         Pad pad pad_width mode
+        Percentile percentile axis method keepdims
         Power power
         Prod prod axis keepdims dtype
         Ptp ptp axis keepdims
+        Quantile quantile axis method keepdims
         Rad2deg rad2deg
         Ravel ravel
+        Real real
         Reciprocal reciprocal
         Repeat repeat repeats axis
         Reshape reshape newshape
+        RightShift right_shift
         Roll roll shift axis
         Rot90 rot90 k axes
         Round round decimals
@@ -171,6 +199,7 @@ _TABLE = {
         Sinc sinc
         Sinh sinh
         Size size
+        Slogdet slogdet
         Sort sort axis
         Split split indices_or_sections axis
         Sqrt sqrt
@@ -204,7 +233,7 @@ _TABLE = {
         ZerosLike zeros_like dtype
     """,
     "nn": """
-        AdaptiveAveragePool adaptive_average_pool output_size data_format
+                AdaptiveAveragePool adaptive_average_pool output_size data_format
         AdaptiveMaxPool adaptive_max_pool output_size data_format
         AveragePool average_pool pool_size strides padding data_format
         BatchNorm batch_normalization axis epsilon
@@ -214,11 +243,15 @@ _TABLE = {
         Conv conv strides padding data_format dilation_rate
         ConvTranspose conv_transpose strides padding output_padding data_format
             + dilation_rate
+        CTCDecode ctc_decode strategy beam_width top_paths merge_repeated
+            + mask_index
+        CTCLoss ctc_loss mask_index
         DepthToSpace depth_to_space block_size data_format
         DepthwiseConv depthwise_conv strides padding data_format dilation_rate
         DotProductAttention dot_product_attention is_causal flash_attention
             + attn_logits_soft_cap
         Elu elu alpha
+        Fold fold output_size kernel_size dilation padding stride
         Gelu gelu approximate
         Glu glu axis
         HardShrink hard_shrink threshold
@@ -254,21 +287,43 @@ _TABLE = {
         Squareplus squareplus b
         TanhShrink tanh_shrink
         Threshold threshold threshold default_value
+        Unfold unfold kernel_size dilation padding stride
     """,
     "math": """
         CDist cdist
         Erf erf
         Erfc erfc
+        Erfinv erfinv
+        ExtractSequences extract_sequences sequence_length sequence_stride
+        FFT fft
+        FFT2 fft2
+        IFFT2 ifft2
         InTopK in_top_k k
+        IRFFT irfft fft_length
+        ISTFT istft sequence_length sequence_stride fft_length length window
+            + center
+        Logdet logdet
         Logsumexp logsumexp axis keepdims
+        RFFT rfft fft_length
         Rsqrt rsqrt
         SegmentMax segment_max num_segments sorted
         SegmentMin segment_min num_segments sorted
+        SegmentProd segment_prod num_segments sorted
         SegmentSum segment_sum num_segments sorted
+        STFT stft sequence_length sequence_stride fft_length window center
         TopK top_k k sorted
     """,
     "linalg": """
+        Cholesky cholesky upper
+        CholeskyInverse cholesky_inverse upper
+        Det det
+        Inv inv
         Norm norm ord axis keepdims
+        Solve solve
+        SolveTriangular solve_triangular lower
+    """,
+    "einops": """
+        Rearrange rearrange
     """,
     "image": """
         AffineTransform affine_transform interpolation fill_mode fill_value data_format

@@ -60,10 +60,32 @@ def to_tensor(x: Any) -> Tensor:
 
 
 def operand(x: Any) -> Any:
-    """`x` for a binary op: Python scalars stay weakly typed, the rest is a Tensor."""
+    """`x` for a binary op: scalars stay weakly typed, the rest is a Tensor."""
     if type(x) is Tensor or type(x) in (float, int, bool):
         return x
+    if isinstance(x, np.generic) and x.dtype.kind in "fiub":
+        return x.item()
     return convert_to_tensor(x)
+
+
+def pair(x1: Any, x2: Any) -> tuple[Tensor, Tensor]:
+    """Two operands as Tensors, a scalar with the dtype that it adopts."""
+    a, b = operand(x1), operand(x2)
+    if type(a) is not Tensor and type(b) is not Tensor:
+        return convert_to_tensor(a), convert_to_tensor(b)
+    if type(a) is not Tensor:
+        a = convert_to_tensor(a, _adopted(a, b.dtype))
+    elif type(b) is not Tensor:
+        b = convert_to_tensor(b, _adopted(b, a.dtype))
+    return a, b
+
+
+def _adopted(scalar: Any, dtype: str) -> str | None:
+    if type(scalar) is bool or dtype in _FLOATS:
+        return dtype
+    if type(scalar) is float:
+        return None
+    return "int32" if dtype == "bool" else dtype
 
 
 def is_float(x: Tensor) -> bool:

@@ -13,6 +13,7 @@ from lamella.ops.conversion import (
     convert_to_tensor,
     is_float,
     operand,
+    pair,
     to_float,
     to_tensor,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "absolute",
     "add",
     "allclose",
+    "angle",
     "arccos",
     "arccosh",
     "arcsin",
@@ -29,11 +31,6 @@ __all__ = [
     "arctan",
     "arctan2",
     "arctanh",
-    "bitwise_and",
-    "bitwise_invert",
-    "bitwise_not",
-    "bitwise_or",
-    "bitwise_xor",
     "cbrt",
     "ceil",
     "clip",
@@ -47,6 +44,7 @@ __all__ = [
     "equal",
     "erf",
     "erfc",
+    "erfinv",
     "exp",
     "exp2",
     "expm1",
@@ -60,6 +58,8 @@ __all__ = [
     "greater_equal",
     "heaviside",
     "hypot",
+    "i0",
+    "imag",
     "isclose",
     "isfinite",
     "isinf",
@@ -89,6 +89,7 @@ __all__ = [
     "not_equal",
     "power",
     "rad2deg",
+    "real",
     "reciprocal",
     "round",
     "rsqrt",
@@ -132,17 +133,17 @@ def _binary(name: str, core: Callable[[Any, Any], Tensor], doc: str) -> Any:
 
 
 abs = _unary("abs", _core.abs, "Absolute value.")
-absolute = fabs = abs
+absolute = abs
 arccos = _unary("arccos", _core.acos, "Inverse cosine, in radians.")
 arcsin = _unary("arcsin", _core.asin, "Inverse sine, in radians.")
 arctan = _unary("arctan", _core.atan, "Inverse tangent, in radians.")
-ceil = _unary("ceil", _core.ceil, "Smallest integer not below x.")
 cos = _unary("cos", _core.cos, "Cosine of radians.")
 cosh = _unary("cosh", _core.cosh, "Hyperbolic cosine.")
 erf = _unary("erf", _core.erf, "Error function.")
+erfinv = _unary("erfinv", _core.erfinv, "Inverse of the error function.")
 exp = _unary("exp", _core.exp, "Exponential.")
 expm1 = _unary("expm1", _core.expm1, "exp(x) - 1 without loss of digits near 0.")
-floor = _unary("floor", _core.floor, "Largest integer not above x.")
+i0 = _unary("i0", _core.bessel_i0, "Modified Bessel function of order 0.")
 isfinite = _unary("isfinite", _core.isfinite, "True where x is a finite number.")
 isnan = _unary("isnan", _core.isnan, "True where x is NaN.")
 log = _unary("log", _core.log, "Natural logarithm.")
@@ -181,50 +182,18 @@ power = _binary("power", _core.pow, "x1 ** x2.")
 subtract = _binary("subtract", _core.sub, "x1 - x2.")
 
 
-def _bool_only(name: str, x: Any) -> Tensor:
-    x = to_tensor(x)
-    if x.dtype != "bool":
-        raise _core.DTypeError(
-            f"{name}: lamella has bitwise functions for bool only, got dtype={x.dtype}"
-        )
-    return x
-
-
-def bitwise_and(x: Any, y: Any) -> Tensor:
-    """x & y for booleans."""
-    return _core.logical_and(_bool_only("bitwise_and", x), _bool_only("bitwise_and", y))
-
-
-def bitwise_or(x: Any, y: Any) -> Tensor:
-    """x | y for booleans."""
-    return _core.logical_or(_bool_only("bitwise_or", x), _bool_only("bitwise_or", y))
-
-
-def bitwise_xor(x: Any, y: Any) -> Tensor:
-    """x ^ y for booleans."""
-    return _core.logical_xor(_bool_only("bitwise_xor", x), _bool_only("bitwise_xor", y))
-
-
-def bitwise_not(x: Any) -> Tensor:
-    """~x for booleans."""
-    return _core.logical_not(_bool_only("bitwise_not", x))
-
-
-bitwise_invert = bitwise_not
-
-
-def where(condition: Any, x1: Any = None, x2: Any = None) -> Tensor:
-    """x1 where condition holds, else x2.
+def where(condition: Any, x1: Any = None, x2: Any = None) -> Any:
+    """x1 where condition holds, else x2; `nonzero(condition)` without both.
 
     Raises:
-        ValueError: x1 or x2 is missing (positions of true values depend on the data,
-            so they have no shape that a Graph could know).
+        ValueError: one of x1 and x2 is missing.
     """
+    if x1 is None and x2 is None:
+        from lamella.ops.statistics import nonzero
+
+        return nonzero(condition)
     if x1 is None or x2 is None:
-        raise ValueError(
-            "where: x1 and x2 must both be given; for positions use numpy.nonzero "
-            "outside the model"
-        )
+        raise ValueError("where: x1 and x2 must both be given, or none of them")
     condition = to_tensor(condition)
     if condition.dtype != "bool":
         condition = _core.not_equal(condition, 0)
@@ -269,18 +238,42 @@ def divide_no_nan(x1: Any, x2: Any) -> Tensor:
     return _core.where(is_zero, 0.0, _core.div(x1, _core.where(is_zero, 1.0, x2)))
 
 
+def _other_than_nan(x1: Tensor, x2: Tensor, found: Tensor) -> Tensor:
+    x1, x2 = cast(x1, found.dtype), cast(x2, found.dtype)
+    return _core.where(_core.isnan(x1), x2, _core.where(_core.isnan(x2), x1, found))
+
+
 def fmax(x1: Any, x2: Any) -> Tensor:
     """The larger of both; a NaN gives way to the other number."""
-    x1, x2 = to_float(x1), to_float(x2)
+    x1, x2 = pair(x1, x2)
     larger = _core.maximum(x1, x2)
-    return _core.where(_core.isnan(x1), x2, _core.where(_core.isnan(x2), x1, larger))
+    if not is_float(larger):
+        return larger
+    return _other_than_nan(x1, x2, larger)
 
 
 def fmin(x1: Any, x2: Any) -> Tensor:
     """The smaller of both; a NaN gives way to the other number."""
-    x1, x2 = to_float(x1), to_float(x2)
+    x1, x2 = pair(x1, x2)
     smaller = _core.minimum(x1, x2)
-    return _core.where(_core.isnan(x1), x2, _core.where(_core.isnan(x2), x1, smaller))
+    if not is_float(smaller):
+        return smaller
+    return _other_than_nan(x1, x2, smaller)
+
+
+def ceil(x: Any) -> Tensor:
+    """Smallest whole number not below x, as a float."""
+    return _core.ceil(to_float(x))
+
+
+def floor(x: Any) -> Tensor:
+    """Largest whole number not above x, as a float."""
+    return _core.floor(to_float(x))
+
+
+def fabs(x: Any) -> Tensor:
+    """Absolute value, as a float."""
+    return _core.abs(to_float(x))
 
 
 def trunc(x: Any) -> Tensor:
@@ -293,8 +286,10 @@ def trunc(x: Any) -> Tensor:
 
 def fmod(x1: Any, x2: Any) -> Tensor:
     """Remainder with the sign of x1."""
-    x1, x2 = to_tensor(x1), to_tensor(x2)
+    x1, x2 = pair(x1, x2)
     rest = _core.mod(_core.abs(x1), _core.abs(x2))
+    if rest.dtype == "uint8":
+        return rest
     return _core.where(_core.less(x1, 0), _core.neg(rest), rest)
 
 
@@ -306,7 +301,8 @@ def round(x: Any, decimals: int = 0) -> Tensor:
     if decimals == 0:
         return _core.round(x)
     factor = 10.0**decimals
-    return _core.div(_core.round(_core.mul(x, factor)), factor)
+    rounded = _core.div(_core.round(_core.mul(x, factor)), factor)
+    return rounded if is_float(x) else cast(rounded, x.dtype)
 
 
 def arccosh(x: Any) -> Tensor:
@@ -318,9 +314,13 @@ def arccosh(x: Any) -> Tensor:
 def arcsinh(x: Any) -> Tensor:
     """Inverse hyperbolic sine: sign(x) log1p(|x| + x^2 / (1 + sqrt(x^2 + 1)))."""
     x = to_float(x)
+    large = _core.greater(_core.abs(x), 1e8)  # there x^2 + 1 is x^2, and may overflow
     a = _core.abs(x)
-    tail = a * a / (1.0 + _core.sqrt(a * a + 1.0))
-    return _core.sign(x) * _core.log1p(a + tail)
+    small = _core.where(large, 1.0, a)
+    tail = small * small / (1.0 + _core.sqrt(small * small + 1.0))
+    near = _core.log1p(small + tail)
+    far = _core.log(_core.where(large, a, 1.0)) + math.log(2.0)
+    return _core.sign(x) * _core.where(large, far, near)
 
 
 def arctanh(x: Any) -> Tensor:
@@ -387,7 +387,11 @@ def heaviside(x1: Any, x2: Any) -> Tensor:
 
 def ldexp(x1: Any, x2: Any) -> Tensor:
     """x1 * 2**x2."""
-    return to_float(x1) * exp2(x2)
+    exponent = to_tensor(x2)
+    if is_float(exponent) or exponent.dtype == "bool":
+        raise TypeError(f"ldexp: x2 must hold integers, got x2.dtype={exponent.dtype}")
+    x1 = to_float(x1)
+    return x1 * exp2(cast(exponent, x1.dtype))
 
 
 def sinc(x: Any) -> Tensor:
@@ -413,7 +417,20 @@ def conj(x: Any) -> Tensor:
     return to_tensor(x)
 
 
-conjugate = conj
+conjugate = real = conj
+
+
+def imag(x: Any) -> Tensor:
+    """Zeros: there are no complex tensors."""
+    x = to_tensor(x)
+    return _core.full(x.dims, 0, x.dtype)
+
+
+def angle(x: Any) -> Tensor:
+    """Angle in the complex plane: 0 for x >= 0, pi below, NaN for NaN."""
+    x = to_float(x)
+    side = cast(_core.less(x, 0), x.dtype) * math.pi
+    return _core.where(_core.isnan(x), x, side)
 
 
 def isreal(x: Any) -> Tensor:

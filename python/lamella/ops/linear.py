@@ -8,7 +8,7 @@ from typing import Any
 from lamella import _core
 from lamella._core import Tensor
 from lamella.ops.conversion import cast, dims_product, is_float, to_float, to_tensor
-from lamella.ops.shaping import axis_of, expand_dims, moveaxis
+from lamella.ops.shaping import axis_of, diagonal, expand_dims, moveaxis
 
 __all__ = [
     "cdist",
@@ -33,7 +33,7 @@ def matmul(x1: Any, x2: Any) -> Tensor:
     if is_float(a) or is_float(b):
         return _core.matmul(a, b)
     # Integers: exact in float64 up to 2**53.
-    kind = "int64" if "int64" in (a.dtype, b.dtype) else "int32"
+    kind = max(a.dtype, b.dtype, key=("bool", "uint8", "int32", "int64").index)
     return cast(_core.matmul(cast(a, "float64"), cast(b, "float64")), kind)
 
 
@@ -116,32 +116,42 @@ def cross(
     axisc: int = -1,
     axis: int | None = None,
 ) -> Tensor:
-    """Cross product of vectors of three components."""
+    """Cross product of vectors of two or three components.
+
+    Vectors of two components lie in the plane of the first two axes; the product of
+    two of them is its third component alone.
+    """
     if axis is not None:
         axisa = axisb = axisc = axis
     a, b = moveaxis(x1, axisa, -1), moveaxis(x2, axisb, -1)
-    if a.shape[-1] != 3 or b.shape[-1] != 3:
+    sizes = {a.shape[-1], b.shape[-1]}
+    if not sizes <= {2, 3}:
         raise ValueError(
-            "cross: the vectors must have 3 components, got "
+            "cross: the vectors must have 2 or 3 components, got "
             f"x1.shape={a.shape}, x2.shape={b.shape}"
         )
-    ax, ay, az = (a[..., i] for i in range(3))
-    bx, by, bz = (b[..., i] for i in range(3))
+    ax, ay, bx, by = a[..., 0], a[..., 1], b[..., 0], b[..., 1]
+    if sizes == {2}:
+        return ax * by - ay * bx
+    az = a[..., 2] if a.shape[-1] == 3 else _core.mul(ax, 0)
+    bz = b[..., 2] if b.shape[-1] == 3 else _core.mul(bx, 0)
     parts = [ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx]
     return moveaxis(_core.stack(parts, -1), -1, axisc)
 
 
 def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Tensor:
-    """Norm of vectors (or of matrices: Frobenius, 1 and inf).
+    """Norm of vectors or of matrices.
 
     Args:
         x: tensor; integers compute in floats.
-        ord: None (Euclid, Frobenius), a number, inf, -inf, 0, or "fro".
+        ord: None (Euclid, Frobenius) or a number, inf, -inf; for matrices 1, -1, inf,
+            -inf, "fro", and of the singular values (concrete x only) the sum "nuc", the
+            largest 2 and the smallest -2.
         axis: an axis for vectors, a pair of axes for matrices, None for everything.
         keepdims: keep the reduced axes with size 1.
 
     Raises:
-        ValueError: a matrix norm that needs singular values.
+        ValueError: unknown ord, or a norm by singular values of a traced x.
     """
     x = to_float(x)
     if isinstance(axis, list):
@@ -160,10 +170,17 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> T
             inner_axis, outer_axis = rows, columns
         elif ord in (math.inf, -math.inf):
             inner_axis, outer_axis = columns, rows
+        elif ord in (2, -2, "nuc"):
+            from lamella.ops.matrices import svd
+
+            values = svd(moveaxis(x, (rows, columns), (-2, -1)), compute_uv=False)
+            reduce = {2: _core.max, -2: _core.min, "nuc": _core.sum}[ord]
+            out = reduce(values, -1, False)
+            return expand_dims(out, [rows, columns]) if keepdims else out
         else:
             raise ValueError(
-                "norm: matrix norms are None, 'fro', 1, -1, inf and -inf (there is no "
-                f"singular value decomposition), got ord={ord!r}"
+                "norm: matrix norms are None, 'fro', 'nuc', 1, -1, 2, -2, inf, -inf, "
+                f"got ord={ord!r}"
             )
         sums = _core.sum(size, inner_axis, True)
         out = (_core.max if ord > 0 else _core.min)(sums, outer_axis, True)
@@ -218,7 +235,7 @@ def einsum(subscripts: str, *operands: Any, **kwargs: Any) -> Tensor:
         **kwargs: `optimize` is accepted and ignored (operands go from left to right).
 
     Raises:
-        ValueError: the terms do not fit the operands, or a term repeats a letter.
+        ValueError: the terms do not fit the operands.
     """
     kwargs.pop("optimize", None)
     if kwargs:
@@ -255,16 +272,22 @@ def _parse(subscripts: str, tensors: list[Tensor]) -> tuple[list[str], str]:
         if "..." in term:
             extra = x.ndim - len(term.replace("...", ""))
             term = terms[i] = term.replace("...", dots[len(dots) - extra :])
-        if len(term) != x.ndim or len(set(term)) != len(term):
+        if len(term) != x.ndim:
             raise ValueError(
                 f"einsum: term {i} of {subscripts!r} must name each of the {x.ndim} "
-                "axes of its operand once (diagonals are not supported)"
+                f"axes of its operand, got shape {x.shape}"
             )
+        for letter in set(term):
+            while term.count(letter) > 1:  # the diagonal of two axes
+                first, second = term.index(letter), term.rindex(letter)
+                x = tensors[i] = diagonal(x, 0, first, second)
+                rest = term[:first] + term[first + 1 : second] + term[second + 1 :]
+                term = terms[i] = rest + letter
     if arrow:
         output = right.replace("...", dots)
     else:
-        letters = "".join(terms)
-        once = sorted(c for c in set(letters) - set(dots) if letters.count(c) == 1)
+        letters = left.replace("...", "")
+        once = sorted(c for c in set(letters) - {","} if letters.count(c) == 1)
         output = dots + "".join(once)
     unknown = set(output) - set("".join(terms))
     if unknown or len(set(output)) != len(output):

@@ -13,6 +13,7 @@ from lamella.ops import elementwise
 from lamella.ops.conversion import (
     cast,
     convert_to_tensor,
+    dims_product,
     operand,
     standardize_dtype,
     to_float,
@@ -174,22 +175,29 @@ def squareplus(x: Any, b: float = 4) -> Tensor:
     return (x + _core.sqrt(_core.square(x) + float(b))) * 0.5
 
 
-def softmax(x: Any, axis: int | None = -1) -> Tensor:
-    """exp(x) / sum(exp(x)) along an axis (over everything when None)."""
+def _over_axes(core: Any, name: str, x: Any, axis: Any) -> Tensor:
+    """A function of the last axis over one axis, several as one, or all (None)."""
     x = to_tensor(x)
-    if axis is None:
-        flat = _core.softmax(_core.reshape(x, (-1,)), -1)
-        return _core.reshape(flat, x.dims)
-    return _core.softmax(x, axis)
+    if isinstance(axis, int) and x.ndim:
+        return core(x, axis)
+    if axis is None or isinstance(axis, int):
+        axis = tuple(range(x.ndim))
+    axes = sorted(axis_of(name, a, x.ndim) for a in axis)
+    places = tuple(range(x.ndim - len(axes), x.ndim))
+    moved = moveaxis(x, tuple(axes), places)
+    joined = dims_product(moved.dims[x.ndim - len(axes) :])
+    flat = _core.reshape(moved, (*moved.dims[: x.ndim - len(axes)], joined))
+    return moveaxis(_core.reshape(core(flat, -1), moved.dims), places, tuple(axes))
 
 
-def log_softmax(x: Any, axis: int | None = -1) -> Tensor:
+def softmax(x: Any, axis: Any = -1) -> Tensor:
+    """exp(x) / sum(exp(x)) along an axis, over several axes, or everything (None)."""
+    return _over_axes(_core.softmax, "softmax", x, axis)
+
+
+def log_softmax(x: Any, axis: Any = -1) -> Tensor:
     """log(softmax(x)), computed stably."""
-    x = to_tensor(x)
-    if axis is None:
-        flat = _core.log_softmax(_core.reshape(x, (-1,)), -1)
-        return _core.reshape(flat, x.dims)
-    return _core.log_softmax(x, axis)
+    return _over_axes(_core.log_softmax, "log_softmax", x, axis)
 
 
 def sparsemax(x: Any, axis: int = -1) -> Tensor:
@@ -532,19 +540,39 @@ def _adaptive(name: str, core: Any, inputs: Any, size: Any, fmt: str | None) -> 
     x = _to_last(to_tensor(inputs), first)
     target = _spatial(name, "output_size", size, x.ndim - 2)
     given = x.shape[1:-1]
-    if any(n is None or n % m for n, m in zip(given, target, strict=True)):
+    if None in given:
         raise ValueError(
-            f"{name}: the spatial sizes must be known multiples of output_size, got "
-            f"inputs.shape={x.shape}, output_size={size}"
+            f"{name}: the spatial sizes must be known, got inputs.shape={x.shape}"
         )
-    window = tuple(n // m for n, m in zip(given, target, strict=True))
-    return _to_first(core(x, window, window, "valid"), first)
+    if all(n % m == 0 for n, m in zip(given, target, strict=True)):
+        window = tuple(n // m for n, m in zip(given, target, strict=True))
+        return _to_first(core(x, window, window, "valid"), first)
+    for axis, (n, m) in enumerate(zip(given, target, strict=True), 1):
+        x = _adaptive_axis(core is _core.max_pool, x, axis, n, m)
+    return _to_first(x, first)
+
+
+def _adaptive_axis(largest: bool, x: Tensor, axis: int, n: int, m: int) -> Tensor:
+    """Pools an axis of n into m windows, whose sizes differ and which may overlap."""
+    place = np.arange(m)
+    starts, stops = place * n // m, -(-(place + 1) * n // m)
+    widest = int((stops - starts).max())
+    index = starts[:, None] + np.arange(widest)
+    inside = index < stops[:, None]
+    index = np.where(inside, index, starts[:, None])  # repeats what is there already
+    rows = _core.gather(x, convert_to_tensor(index.astype(np.int32)), axis)
+    if largest:
+        return _core.max(rows, axis + 1, False)
+    shape = [1] * rows.ndim
+    shape[axis : axis + 2] = index.shape
+    weight = (inside / (stops - starts)[:, None]).reshape(shape).astype(x.dtype)
+    return _core.sum(rows * convert_to_tensor(weight), axis + 1, False)
 
 
 def adaptive_average_pool(
     inputs: Any, output_size: Any, data_format: str | None = None
 ) -> Tensor:
-    """Mean pooling to a given size, which must divide the size of the inputs."""
+    """Mean pooling to a given size; windows overlap where it does not divide."""
     return _adaptive(
         "adaptive_average_pool", _core.avg_pool, inputs, output_size, data_format
     )
@@ -553,7 +581,7 @@ def adaptive_average_pool(
 def adaptive_max_pool(
     inputs: Any, output_size: Any, data_format: str | None = None
 ) -> Tensor:
-    """Max pooling to a given size, which must divide the size of the inputs."""
+    """Max pooling to a given size; windows overlap where it does not divide."""
     return _adaptive(
         "adaptive_max_pool", _core.max_pool, inputs, output_size, data_format
     )
@@ -568,8 +596,8 @@ def depth_to_space(
     k = block_size
     if first:
         n, c, h, w = x.dims
-        x = _core.reshape(x, (n, k, k, c // (k * k), h, w))
-        x = _core.transpose(x, (0, 3, 4, 1, 5, 2))
+        x = _core.reshape(x, (n, c // (k * k), k, k, h, w))
+        x = _core.transpose(x, (0, 1, 4, 2, 5, 3))
         return _core.reshape(x, (n, c // (k * k), h * k, w * k))
     n, h, w, c = x.dims
     x = _core.transpose(
@@ -588,7 +616,7 @@ def space_to_depth(
     if first:
         n, c, h, w = x.dims
         x = _core.reshape(x, (n, c, h // k, k, w // k, k))
-        x = _core.transpose(x, (0, 3, 5, 1, 2, 4))
+        x = _core.transpose(x, (0, 1, 3, 5, 2, 4))
         return _core.reshape(x, (n, c * k * k, h // k, w // k))
     n, h, w, c = x.dims
     x = _core.reshape(x, (n, h // k, k, w // k, k, c))

@@ -52,9 +52,6 @@ __all__ = [
     "prod",
     "ptp",
     "searchsorted",
-    "segment_max",
-    "segment_min",
-    "segment_sum",
     "sort",
     "std",
     "sum",
@@ -90,12 +87,15 @@ def mean(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
 
 def var(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
     """Variance (divided by n) over axes."""
-    return _core.var(to_float(x), _axes(axis), keepdims)
+    x = to_float(x)
+    if axis == () or axis == []:
+        return x - x
+    return _core.var(x, _axes(axis), keepdims)
 
 
 def std(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
     """Standard deviation (divided by n) over axes."""
-    return _core.sqrt(_core.var(to_float(x), _axes(axis), keepdims))
+    return _core.sqrt(var(x, axis, keepdims))
 
 
 def max(
@@ -104,7 +104,7 @@ def max(
     """Largest element over axes, and at least `initial`."""
     x = to_tensor(x)
     reduce = _core.any if x.dtype == "bool" else _core.max
-    out = reduce(x, _axes(axis), keepdims)
+    out = cast(reduce(x, _axes(axis), keepdims), x.dtype)
     return out if initial is None else elementwise.maximum(out, initial)
 
 
@@ -114,7 +114,7 @@ def min(
     """Smallest element over axes, and at most `initial`."""
     x = to_tensor(x)
     reduce = _core.all if x.dtype == "bool" else _core.min
-    out = reduce(x, _axes(axis), keepdims)
+    out = cast(reduce(x, _axes(axis), keepdims), x.dtype)
     return out if initial is None else elementwise.minimum(out, initial)
 
 
@@ -180,20 +180,23 @@ def argmin(x: Any, axis: int | None = None, keepdims: bool = False) -> Tensor:
     return _keep(x, _core.argmin(x, axis), axis, keepdims)
 
 
-def cumsum(x: Any, axis: int | None = None, dtype: Any = None) -> Tensor:
-    """Running sum along an axis (of the flattened x when axis is None)."""
-    x = _summable(x) if dtype is None else cast(x, dtype)
+def _running(core: Any, x: Any, axis: int | None, dtype: Any) -> Tensor:
+    x = to_tensor(x) if dtype is None else cast(x, dtype)
     if axis is None:
         x, axis = _core.reshape(x, (-1,)), 0
-    return _core.cumsum(x, axis)
+    if x.dtype == "uint8":
+        return cast(core(cast(x, "int32"), axis), "uint8")
+    return core(_summable(x), axis)
+
+
+def cumsum(x: Any, axis: int | None = None, dtype: Any = None) -> Tensor:
+    """Running sum along an axis (of the flattened x when axis is None)."""
+    return _running(_core.cumsum, x, axis, dtype)
 
 
 def cumprod(x: Any, axis: int | None = None, dtype: Any = None) -> Tensor:
     """Running product along an axis (of the flattened x when axis is None)."""
-    x = _summable(x) if dtype is None else cast(x, dtype)
-    if axis is None:
-        x, axis = _core.reshape(x, (-1,)), 0
-    return _core.cumprod(x, axis)
+    return _running(_core.cumprod, x, axis, dtype)
 
 
 def average(x: Any, axis: Any = None, weights: Any = None) -> Tensor:
@@ -215,8 +218,11 @@ def average(x: Any, axis: Any = None, weights: Any = None) -> Tensor:
     return _core.sum(x * w, _axes(axis), False) / total
 
 
-def _without_nan(x: Any, fill: float) -> tuple[Tensor, Tensor]:
-    x = to_float(x)
+def _without_nan(x: Any, fill: float) -> tuple[Tensor, Tensor | None]:
+    """x with another number for NaN, and where that was; None if x cannot have any."""
+    x = to_tensor(x)
+    if not is_float(x):
+        return x, None
     missing = _core.isnan(x)
     return _core.where(missing, fill, x), missing
 
@@ -241,16 +247,25 @@ def nancumprod(x: Any, axis: int | None = None, dtype: Any = None) -> Tensor:
     return cumprod(_without_nan(x, 1.0)[0], axis, dtype)
 
 
+def _nanmean(x: Tensor, missing: Tensor | None, axis: Any, keepdims: bool) -> Tensor:
+    if missing is None:
+        return mean(x, axis, keepdims)
+    count = sum(cast(_core.logical_not(missing), x.dtype), axis, keepdims)
+    return sum(_core.where(missing, 0.0, x), axis, keepdims) / count
+
+
 def nanmean(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
     """Mean that leaves NaN out."""
     value, missing = _without_nan(x, 0.0)
-    count = sum(cast(_core.logical_not(missing), value.dtype), axis, keepdims)
-    return sum(value, axis, keepdims) / count
+    return _nanmean(value, missing, axis, keepdims)
 
 
 def nanvar(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
     """Variance that leaves NaN out."""
-    return nanmean(_core.square(to_float(x) - nanmean(x, axis, True)), axis, keepdims)
+    value, missing = _without_nan(x, 0.0)
+    value = to_float(value)
+    gap = value - _nanmean(value, missing, axis, True)
+    return _nanmean(_core.square(gap), missing, axis, keepdims)
 
 
 def nanstd(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
@@ -260,10 +275,10 @@ def nanstd(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
 
 def _nan_extreme(x: Any, axis: Any, keepdims: bool, sign: int) -> Tensor:
     value, missing = _without_nan(x, -sign * math.inf)
-    reduce = max if sign > 0 else min
-    return _core.where(
-        all(missing, axis, keepdims), math.nan, reduce(value, axis, keepdims)
-    )
+    out = (max if sign > 0 else min)(value, axis, keepdims)
+    if missing is None:
+        return out
+    return _core.where(all(missing, axis, keepdims), math.nan, out)
 
 
 def nanmax(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
@@ -276,62 +291,33 @@ def nanmin(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
     return _nan_extreme(x, axis, keepdims, -1)
 
 
+def _nan_place(x: Any, axis: int | None, keepdims: bool, sign: int) -> Tensor:
+    value, missing = _without_nan(x, -sign * math.inf)
+    found = (argmax if sign > 0 else argmin)(value, axis, keepdims)
+    if missing is None:
+        return found
+    return _core.where(all(missing, axis, keepdims), -1, found)
+
+
 def nanargmax(x: Any, axis: int | None = None, keepdims: bool = False) -> Tensor:
     """Index of the largest element that is not NaN; -1 where all are NaN."""
-    value, missing = _without_nan(x, -math.inf)
-    found = argmax(value, axis, keepdims)
-    return _core.where(all(missing, axis, keepdims), -1, found)
+    return _nan_place(x, axis, keepdims, 1)
 
 
 def nanargmin(x: Any, axis: int | None = None, keepdims: bool = False) -> Tensor:
     """Index of the smallest element that is not NaN; -1 where all are NaN."""
-    value, missing = _without_nan(x, math.inf)
-    found = argmin(value, axis, keepdims)
-    return _core.where(all(missing, axis, keepdims), -1, found)
+    return _nan_place(x, axis, keepdims, -1)
 
 
-# Sorting: numpy for concrete tensors; by counting pairs while a Graph is traced.
-
-_PAIRWISE_LIMIT = 4096
-
-
-def _ranks(x: Tensor) -> Tensor:
-    """Position of each element in the stable ascending order along the last axis."""
-    n = x.shape[-1]
-    if n is None or n > _PAIRWISE_LIMIT:
-        raise ValueError(
-            "sort: inside a traced model the sorted axis must have a known size of at "
-            f"most {_PAIRWISE_LIMIT}, got x.shape={x.shape}"
-        )
-    mine, other = _core.expand_dims(x, -1), _core.expand_dims(x, -2)
-    index = np.arange(n)
-    earlier = convert_to_tensor(index[None, :] < index[:, None])
-    before = _core.logical_or(
-        _core.less(other, mine),
-        _core.logical_and(_core.equal(other, mine), earlier),
-    )
-    return _core.sum(cast(before, "int32"), -1, False)
+# -- order
 
 
 def argsort(x: Any, axis: int | None = -1) -> Tensor:
-    """Indices that sort x in ascending order (stable, int32)."""
+    """Indices that sort x in ascending order (stable, int32); NaN comes last."""
     x = to_tensor(x)
-    if axis is None:
+    if axis is None or x.ndim == 0:
         x, axis = _core.reshape(x, (-1,)), 0
-    if is_concrete(x):
-        found = np.argsort(x.numpy(), axis=axis, kind="stable")
-        return convert_to_tensor(found.astype(np.int32))
-    from lamella.ops.shaping import moveaxis
-
-    ranks = _ranks(moveaxis(x, axis, -1))
-    n = ranks.shape[-1]
-    # position p holds the element whose rank is p
-    hit = _core.equal(
-        _core.expand_dims(ranks, -2),
-        convert_to_tensor(np.arange(n, dtype="int32")[:, None]),
-    )
-    order = _core.argmax(cast(hit, "int32"), -1)
-    return moveaxis(order, -1, axis)
+    return _core.argsort(x, axis)
 
 
 def sort(x: Any, axis: int | None = -1) -> Tensor:
@@ -339,9 +325,11 @@ def sort(x: Any, axis: int | None = -1) -> Tensor:
     from lamella.ops.shaping import take_along_axis
 
     x = to_tensor(x)
+    if x.ndim == 0:
+        return x
     if axis is None:
         x, axis = _core.reshape(x, (-1,)), 0
-    return take_along_axis(x, argsort(x, axis), axis)
+    return take_along_axis(x, _core.argsort(x, axis), axis)
 
 
 def top_k(x: Any, k: int, sorted: bool = True) -> tuple[Tensor, Tensor]:
@@ -359,8 +347,7 @@ def top_k(x: Any, k: int, sorted: bool = True) -> tuple[Tensor, Tensor]:
             "top_k: k must be between 1 and the known size of the last axis, got "
             f"k={k}, x.shape={x.shape}"
         )
-    order = argsort(_core.neg(x), -1)
-    index = order[..., :k]
+    index = _core.argsort(x, -1, True)[..., :k]
     return take_along_axis(x, index, -1), index
 
 
@@ -408,64 +395,6 @@ def searchsorted(sorted_sequence: Any, values: Any, side: str = "left") -> Tenso
 def digitize(x: Any, bins: Any) -> Tensor:
     """Index of the bin of each element: bins[i - 1] <= x < bins[i]."""
     return searchsorted(bins, x, side="right")
-
-
-def _segment_hits(name: str, ids: Any, num_segments: int | None) -> Tensor:
-    ids = cast(ids, "int32")
-    if ids.ndim != 1:
-        raise ValueError(
-            f"{name}: segment_ids must be a vector, got segment_ids.shape={ids.shape}"
-        )
-    if num_segments is None:
-        if not is_concrete(ids):
-            raise ValueError(
-                f"{name}: num_segments must be given inside a traced model"
-            )
-        num_segments = int(ids.numpy().max()) + 1 if ids.size else 0
-    names = convert_to_tensor(np.arange(num_segments, dtype="int32"))
-    return _core.equal(_core.expand_dims(ids, 0), _core.expand_dims(names, 1))
-
-
-def segment_sum(
-    data: Any, segment_ids: Any, num_segments: int | None = None, sorted: bool = False
-) -> Tensor:
-    """Sum of the rows of data that share an id; other ids are left out."""
-    data = _summable(data)
-    hits = cast(_segment_hits("segment_sum", segment_ids, num_segments), data.dtype)
-    if data.ndim == 1:
-        return _core.sum(hits * data, 1, False)
-    tail = tuple(data.dims[1:])
-    flat = _core.reshape(data, (data.dims[0], -1))
-    if not is_float(flat):
-        out = _core.sum(_core.expand_dims(hits, -1) * flat, 1, False)
-    else:
-        out = _core.matmul(hits, flat)
-    return _core.reshape(out, (hits.dims[0], *tail))
-
-
-def _segment_extreme(
-    name: str, data: Any, segment_ids: Any, num_segments: int | None, sign: int
-) -> Tensor:
-    data = to_float(data)
-    hits = _segment_hits(name, segment_ids, num_segments)
-    for _ in range(data.ndim - 1):
-        hits = _core.expand_dims(hits, -1)
-    reduce = _core.max if sign > 0 else _core.min
-    return reduce(_core.where(hits, data, -sign * math.inf), 1, False)
-
-
-def segment_max(
-    data: Any, segment_ids: Any, num_segments: int | None = None, sorted: bool = False
-) -> Tensor:
-    """Largest row entries per id (-inf for an id without rows)."""
-    return _segment_extreme("segment_max", data, segment_ids, num_segments, 1)
-
-
-def segment_min(
-    data: Any, segment_ids: Any, num_segments: int | None = None, sorted: bool = False
-) -> Tensor:
-    """Smallest row entries per id (inf for an id without rows)."""
-    return _segment_extreme("segment_min", data, segment_ids, num_segments, -1)
 
 
 def bincount(

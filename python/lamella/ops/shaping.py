@@ -523,7 +523,7 @@ def _flat_positions(name: str, indices: Any, shape: Sequence[int]) -> Tensor:
 
 def scatter(indices: Any, values: Any, shape: Any) -> Tensor:
     """Zeros of a shape, with values added at the given index tuples."""
-    from lamella.ops.reduction import segment_sum
+    from lamella.ops.segments import segment_sum
 
     shape, values = tuple(int(n) for n in shape), to_tensor(values)
     depth = to_tensor(indices).shape[-1]
@@ -539,9 +539,18 @@ def scatter_update(
 ) -> Tensor:
     """inputs with the elements at the given index tuples replaced.
 
+    Args:
+        inputs: tensor of known shape.
+        indices: (n, depth) integers: n indices of the first `depth` axes.
+        updates: (n, ...) what is put there.
+        reduction: None to replace, "add", "mul", "max" or "min" to combine with what
+            was there.
+
     Raises:
-        ValueError: reduction is neither None nor "add", or a size is not known.
+        ValueError: another reduction, or a size is not known.
     """
+    from lamella.ops import segments
+
     x = to_tensor(inputs)
     if None in x.shape:
         raise ValueError(
@@ -549,9 +558,21 @@ def scatter_update(
         )
     if reduction == "add":
         return x + cast(scatter(indices, updates, x.shape), x.dtype)
+    combine: dict[str | None, Any] = {
+        "max": (segments.segment_max, _core.maximum),
+        "min": (segments.segment_min, _core.minimum),
+        "mul": (segments.segment_prod, _core.mul),
+    }
+    if reduction in combine:
+        reduce, join = combine[reduction]
+        depth = to_tensor(indices).shape[-1]
+        flat = ravel(_flat_positions("scatter_update", indices, x.shape))
+        rows = math.prod(x.shape[:depth])
+        data = _core.reshape(cast(updates, x.dtype), (flat.dims[0], *x.shape[depth:]))
+        return cast(join(x, _core.reshape(reduce(data, flat, rows), x.shape)), x.dtype)
     if reduction is not None:
         raise ValueError(
-            "scatter_update: reduction must be None or 'add', got "
+            "scatter_update: reduction must be None, 'add', 'mul', 'max' or 'min', got "
             f"reduction={reduction!r}"
         )
     if is_concrete(x) and is_concrete(to_tensor(indices)):
@@ -573,6 +594,10 @@ def scatter_update(
     return _core.where(_core.greater(count, 0), placed, x)
 
 
+def _zero(x: Tensor) -> Any:
+    return False if x.dtype == "bool" else 0
+
+
 def _known_matrix(name: str, x: Tensor) -> None:
     if x.ndim < 2 or None in x.shape[-2:]:
         raise ValueError(
@@ -585,7 +610,7 @@ def tril(x: Any, k: int = 0) -> Tensor:
     x = to_tensor(x)
     _known_matrix("tril", x)
     mask = np.tri(x.shape[-2], x.shape[-1], k, dtype=bool)
-    return _core.where(convert_to_tensor(mask), x, 0)
+    return _core.where(convert_to_tensor(mask), x, _zero(x))
 
 
 def triu(x: Any, k: int = 0) -> Tensor:
@@ -593,7 +618,7 @@ def triu(x: Any, k: int = 0) -> Tensor:
     x = to_tensor(x)
     _known_matrix("triu", x)
     mask = ~np.tri(x.shape[-2], x.shape[-1], k - 1, dtype=bool)
-    return _core.where(convert_to_tensor(mask), x, 0)
+    return _core.where(convert_to_tensor(mask), x, _zero(x))
 
 
 def diagonal(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
@@ -624,7 +649,7 @@ def diag(x: Any, k: int = 0) -> Tensor:
     index[row, column] = np.arange(n)
     mask[row, column] = True
     spread = _core.gather(x, convert_to_tensor(index), 0)
-    return _core.where(convert_to_tensor(mask), spread, 0)
+    return _core.where(convert_to_tensor(mask), spread, _zero(x))
 
 
 def diagflat(x: Any, k: int = 0) -> Tensor:
@@ -642,7 +667,8 @@ def diff(a: Any, n: int = 1, axis: int = -1) -> Tensor:
     a = to_tensor(a)
     axis = axis_of("diff", axis, a.ndim)
     for _ in range(n):
-        a = _cut(a, axis, 1, None) - _cut(a, axis, None, -1)
+        after, before = _cut(a, axis, 1, None), _cut(a, axis, None, -1)
+        a = after != before if a.dtype == "bool" else after - before
     return a
 
 

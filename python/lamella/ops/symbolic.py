@@ -205,10 +205,11 @@ def apply(name: str, *args: Any, **kwargs: Any) -> Any:
         k: bound.arguments[k] if k in bound.arguments else extra.get(k, False)
         for k in kind.settings
     }
+    lengths = bound.arguments.pop("axes_lengths", {})  # of rearrange
     values = [n for n in bound.arguments if n not in kind.settings and n != "kwargs"]
     while values and values[-1] not in given:
         values.pop()
-    return Operation(kind, settings)(*(bound.arguments[n] for n in values))
+    return Operation(kind, settings)(*(bound.arguments[n] for n in values), **lengths)
 
 
 def lift(name: str, function: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,6 +1,8 @@
 // Elementwise kernels: unary, binary, select, cast, fill, iota.
 #include <bit>
+#include <cmath>
 #include <cstring>
+#include <utility>
 
 #include "backend/cpu/elementwise_loops.h"
 #include "backend/cpu/kernel_list.h"
@@ -57,6 +59,39 @@ UnaryLoop<T> shared_unary_loop(UnaryOp op) {  // what floats and integers have i
     default:
       return nullptr;
   }
+}
+
+/// Halley's method on erf(y) = x, from Winitzki's approximation; what lies below 0 mirrors.
+double inverse_erf(double x) {
+  const double a = std::fabs(x);
+  if (!(a < 1)) return a == 1 ? std::copysign(std::numeric_limits<double>::infinity(), x) : NAN;
+  const double l = std::log1p(-a * a);
+  const double c = 2 / (M_PI * 0.147) + l / 2;
+  double y = std::sqrt(std::max(0.0, std::sqrt(c * c - l / 0.147) - c));
+  for (int i = 0; i < 3; ++i) {
+    const double gap = a < 0.5 ? std::erf(y) - a : (1 - a) - std::erfc(y);
+    const double u = gap / (M_2_SQRTPI * std::exp(-y * y));
+    y -= u / (1 + y * u);
+  }
+  return std::copysign(y, x);
+}
+
+/// The power series of the modified Bessel function of order kOrder: all terms have one sign.
+template <int kOrder>
+double bessel_i(double x) {
+  if (x != x) return x;
+  if (std::fabs(x) > 720) {  // beyond the largest double
+    const double top = std::numeric_limits<double>::infinity();
+    return kOrder == 1 ? std::copysign(top, x) : top;
+  }
+  const double q = x * x / 4;
+  double term = kOrder == 1 ? x / 2 : 1;
+  double sum = term;
+  for (int k = 1; std::fabs(term) > 1e-17 * std::fabs(sum); ++k) {
+    term *= q / (double(k) * double(k + kOrder));
+    sum += term;
+  }
+  return sum;
 }
 
 template <class T>
@@ -157,6 +192,18 @@ UnaryLoop<T> float_unary_loop(UnaryOp op) {
       return unary_vectors<T, [](V x, V, V) { return hard_sigmoid(x); }>;
     case UnaryOp::kHardSilu:
       return unary_vectors<T, [](V x, V, V) { return x * hard_sigmoid(x); }>;
+    case UnaryOp::kErfInv:
+      return unary_vectors<T, [](V x, V, V) {
+        return math_detail::per_lane(x, [](T v) { return static_cast<T>(inverse_erf(double(v))); });
+      }>;
+    case UnaryOp::kI0:
+      return unary_vectors<T, [](V x, V, V) {
+        return math_detail::per_lane(x, [](T v) { return static_cast<T>(bessel_i<0>(double(v))); });
+      }>;
+    case UnaryOp::kI1:
+      return unary_vectors<T, [](V x, V, V) {
+        return math_detail::per_lane(x, [](T v) { return static_cast<T>(bessel_i<1>(double(v))); });
+      }>;
     default:
       return nullptr;
   }
@@ -278,12 +325,45 @@ BinaryLoops<T> float_binary_loops(BinaryOp op) {
       return vector_loops<T, [](V x, V y) { return x / y; }>();
     case BinaryOp::kAtan2:
       return scalar_loops<T, T, [](T x, T y) { return std::atan2(x, y); }>();
+    case BinaryOp::kNextAfter:
+      return scalar_loops<T, T, [](T x, T y) { return std::nextafter(x, y); }>();
     case BinaryOp::kReluGrad:
       return vector_loops<T, [](V g, V y) { return select<T>(y > V::zero(), g, V::zero()); }>();
     case BinaryOp::kSigmoidGrad:
       return vector_loops<T, [](V g, V y) { return (g * y) * (V::set1(T(1)) - y); }>();
     case BinaryOp::kTanhGrad:
       return vector_loops<T, [](V g, V y) { return g * fma(-y, y, V::set1(T(1))); }>();
+    default:
+      return {};
+  }
+}
+
+template <class T>
+BinaryLoops<T> integer_binary_loops(BinaryOp op) {
+  using U = std::make_unsigned_t<T>;
+  constexpr U kBits = 8 * sizeof(T);
+  switch (op) {
+    case BinaryOp::kGcd:
+      return scalar_loops<T, T, [](T x, T y) {
+        U a = x < 0 ? U(0) - static_cast<U>(x) : static_cast<U>(x);
+        U b = y < 0 ? U(0) - static_cast<U>(y) : static_cast<U>(y);
+        while (b != 0) a = std::exchange(b, a % b);
+        return static_cast<T>(a);
+      }>();
+    case BinaryOp::kBitAnd:
+      return scalar_loops<T, T, [](T x, T y) { return x & y; }>();
+    case BinaryOp::kBitOr:
+      return scalar_loops<T, T, [](T x, T y) { return x | y; }>();
+    case BinaryOp::kBitXor:
+      return scalar_loops<T, T, [](T x, T y) { return x ^ y; }>();
+    case BinaryOp::kShiftLeft:
+      return scalar_loops<T, T, [](T x, T y) {
+        return static_cast<U>(y) >= kBits ? T(0) : static_cast<T>(static_cast<U>(x) << y);
+      }>();
+    case BinaryOp::kShiftRight:
+      return scalar_loops<T, T, [](T x, T y) {
+        return static_cast<T>(x >> (static_cast<U>(y) >= kBits ? kBits - 1 : static_cast<U>(y)));
+      }>();
     default:
       return {};
   }
@@ -508,8 +588,10 @@ BinaryLoops<T> binary_loops(BinaryOp op) {
     case BinaryOp::kMod:
       return scalar_loops<T, T, python_mod<T>>();
     default:
-      if constexpr (std::is_floating_point_v<T>) return float_binary_loops<T>(op);
-      return {};
+      if constexpr (std::is_floating_point_v<T>)
+        return float_binary_loops<T>(op);
+      else
+        return integer_binary_loops<T>(op);
   }
 }
 template BinaryLoops<float> binary_loops<float>(BinaryOp);
@@ -525,6 +607,9 @@ int unary_cost(UnaryOp op) {
     case UnaryOp::kAtan:
     case UnaryOp::kSinh:
     case UnaryOp::kCosh:
+    case UnaryOp::kErfInv:
+    case UnaryOp::kI0:
+    case UnaryOp::kI1:
       return 32;
     case UnaryOp::kExp:
     case UnaryOp::kExpm1:
@@ -553,6 +638,7 @@ int binary_cost(BinaryOp op) {
     case BinaryOp::kAtan2:
     case BinaryOp::kFloorDiv:
     case BinaryOp::kMod:
+    case BinaryOp::kGcd:
       return 32;
     default:
       return 1;

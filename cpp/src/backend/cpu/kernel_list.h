@@ -30,6 +30,8 @@ void feed_kernel(const FeedArgs& args, const Exec& exec);
 void reduce_kernel(const ReduceArgs& args, const Exec& exec);
 std::size_t reduce_workspace(const ReduceArgs& args);
 void scan_kernel(const ScanArgs& args, const Exec& exec);
+// sort.cpp
+void argsort_kernel(const ArgsortArgs& args, const Exec& exec);
 // softmax.cpp
 void softmax_kernel(const SoftmaxArgs& args, const Exec& exec);
 void softmax_grad_kernel(const SoftmaxGradArgs& args, const Exec& exec);
@@ -41,6 +43,9 @@ void probe_kernel(const ProbeArgs& args, const Exec& exec);
 // matmul.cpp
 void matmul_kernel(const MatmulArgs& args, const Exec& exec);
 std::size_t matmul_workspace(const MatmulArgs& args);
+// linalg.cpp
+void linalg_kernel(const LinalgArgs& args, const Exec& exec);
+std::size_t linalg_workspace(const LinalgArgs& args);
 // conv.cpp
 void conv_kernel(const ConvArgs& args, const Exec& exec);
 std::size_t conv_workspace(const ConvArgs& args);
