@@ -12,6 +12,7 @@ from lamella.layers import _tree
 from lamella.layers._context import call_context
 from lamella.layers.input import InputLayer, KerasTensor
 from lamella.layers.layer import Layer
+from lamella.layers.operation import plain_arguments
 from lamella.models.graph import Node, cut, is_placeholder, nodes_of, order
 from lamella.models.model import Model
 from lamella.ops.symbolic import Operation
@@ -350,8 +351,8 @@ class Functional(Model):
         A subclass with a constructor of its own gives the arguments of that.
         """
         if not functional_arguments(type(self)):
-            config = super().get_config()
-            return {**config, **self._init_config()}
+            left_out = ("name", "trainable", "dtype")
+            return {**super().get_config(), **plain_arguments(self, left_out)}
         from lamella.models.functional_config import functional_config
 
         return functional_config(self)
