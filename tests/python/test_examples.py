@@ -168,12 +168,14 @@ def figures() -> Iterator[None]:
 # script -> what its main(folder) returns must fulfil
 THEMES: dict[str, Callable[[Any], bool]] = {
     "activations": lambda r: max(r, key=r.get) != "sigmoid" and r["relu"] > 0.93,
+    "augmentation": lambda r: r["augmented"] > r["as they are"] + 0.2,
     "autoencoder": lambda r: r[0] < 0.6 and r[1] < 0.6,
     "class_imbalance": lambda r: (
         r["unweighted"][1] < 0.2 and r["class weights"][1] > 0.7
     ),
     "feature_maps": lambda r: r > 0.95,
     "gan": lambda r: r < 0.15,
+    "image_folder": lambda r: r > 0.9,
     "initialization": lambda r: r["zeros"] < 0.2 and r["relu, He"] > 0.95,
     "line_fit": lambda r: max(map(abs, r)) < 1e-3,
     "logistic_regression": lambda r: (
@@ -183,6 +185,7 @@ THEMES: dict[str, Callable[[Any], bool]] = {
     "optimizers": lambda r: max(r.values()) < 0.4 and r["Adam"] < r["SGD"],
     "overfitting": lambda r: min(r["L2"], r["dropout"]) < 0.8 * r["none"],
     "perceptron": lambda r: r["and"] == 1 and r["xor"] < 1,
+    "quasi_newton": lambda r: r["L-BFGS"] < 0.1 * r["Adam"],
     "recurrent": lambda r: r[0] < 0.01 and r[1] > 0.95,
     "relu_approximation": lambda r: r[1] > r[2] > r[100] and r[100] < 1e-3,
 }
@@ -194,6 +197,13 @@ def test_script_shows_what_its_theme_says(name: str, tmp_path: Path) -> None:
     result = script(name).main(tmp_path)
     assert THEMES[name](result), result
     assert list(tmp_path.glob("*.png"))
+
+
+@pytest.mark.usefixtures("figures")
+def test_hyperparameters_script_beats_the_tree(tmp_path: Path) -> None:
+    pytest.importorskip("sklearn")
+    found = script("hyperparameters").main(tmp_path)
+    assert min(found["grid search"], found["random search"]) > found["tree"]
 
 
 def test_backpropagation_script_equals_autodiff() -> None:
