@@ -344,11 +344,24 @@ class IndexLookup(HostLayer):
 
     def call(self, inputs: Any) -> Any:
         """Return the indices, encoded; with `invert` the tokens."""
+        self.check_vocabulary()
         if is_symbolic(inputs):
             return self._encoded(self._lookup_symbolic(inputs))
         if self.invert:
             return self._tokens_of(as_integers(inputs, self._who()))
         return self._encoded(self.lookup(self._read(inputs)))
+
+    def check_vocabulary(self) -> None:
+        """Check that there is a vocabulary.
+
+        Raises:
+            RuntimeError: if none was given or found.
+        """
+        if not self._tokens:
+            raise RuntimeError(
+                f"{self._who()}: it needs a vocabulary first: give one, or call "
+                "adapt(data)"
+            )
 
     def lookup(self, tokens: np.ndarray) -> np.ndarray:
         """Return the index of each token as int64."""
@@ -400,12 +413,9 @@ class IndexLookup(HostLayer):
     def _encoded(self, indices: Any) -> Any:
         if self.output_mode == "int":
             return encode(indices, "int", 0, "int64")
-        depth = self.max_tokens if self.pad_to_max_tokens else self._frozen_vocab_size
-        if depth is None:
-            raise RuntimeError(
-                f"{self._who()}: with output_mode={self.output_mode!r} it needs a "
-                "vocabulary first: give one, or call adapt(data)"
-            )
+        depth: Any = self._frozen_vocab_size
+        if self.pad_to_max_tokens:
+            depth = self.max_tokens
         mode = "count" if self.output_mode == "tf_idf" else self.output_mode
         counts = encode(indices, mode, depth, "int64")
         if self.output_mode != "tf_idf":
@@ -465,6 +475,10 @@ class IndexLookup(HostLayer):
         """
         refuse_file_name(cls.__name__, config)
         return cls(**config)
+
+    def get_build_config(self) -> dict[str, Any] | None:
+        """Return an empty dict: there is nothing to build."""
+        return {}
 
     # `load_own_variables` takes arrays that this layer does not have yet.
     _reads_own_state = True
