@@ -86,9 +86,11 @@ if TYPE_CHECKING:
         models,
         ops,
         optimizers,
+        preprocessing,
         random,
         regularizers,
         saving,
+        tree,
         utils,
     )
     from lamella._core import (
@@ -139,10 +141,12 @@ __all__ = [
     "no_grad",
     "ops",
     "optimizers",
+    "preprocessing",
     "random",
     "regularizers",
     "saving",
     "set_num_threads",
+    "tree",
     "utils",
     "version",
 ]

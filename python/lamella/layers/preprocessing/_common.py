@@ -245,7 +245,11 @@ class HostLayer(Layer):
 
             if not self.built:
                 self._build_once(_tree.map_structure(lambda x: x.shape, inputs))
-            return note_call(self, self._stand_in, (inputs,), kwargs)
+            output = note_call(self, self._stand_in, (inputs,), kwargs)
+            self._output_shape_seen = output.shape
+            return output
+        if is_symbolic(inputs):
+            return super().__call__(inputs, *args, **kwargs)
         self.built = True
         return self.call(inputs, *args, **kwargs)
 
