@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import warnings
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -544,6 +545,43 @@ def test_vocabularies_of_texts_go_both_ways(
         found = other.models.load_model(path).layers[0].layers[0]
         assert found.get_vocabulary() == layer.get_vocabulary()
         same(found(["cat the x"]), layer(["cat the x"]))
+
+
+@lamella.saving.register_keras_serializable("tests")
+class Noted(layers.Layer):
+    """A user's layer with a file of its own."""
+
+    note = ""
+
+    def call(self, x: Any) -> Any:
+        return x
+
+    def save_assets(self, dir_path: str) -> None:
+        folder = Path(dir_path, "deep")
+        folder.mkdir()
+        (folder / "note.txt").write_text(self.note)
+
+    def load_assets(self, dir_path: str) -> None:
+        self.note = Path(dir_path, "deep", "note.txt").read_text()
+
+
+@pytest.mark.parametrize("suffix", ["keras", "lamella"])
+def test_files_of_users_layers_are_kept(tmp_path: Path, suffix: str) -> None:
+    model = lamella.Sequential([lamella.Input((2,)), Noted()])
+    model.layers[0].note = "remember"
+    model.save(tmp_path / f"m.{suffix}")
+    loaded = lamella.models.load_model(tmp_path / f"m.{suffix}")
+    assert loaded.layers[0].note == "remember"
+
+
+def test_assets_stay_in_their_folder(tmp_path: Path) -> None:
+    path = tmp_path / "m.keras"
+    lamella.Sequential([lamella.Input((2,)), Noted()]).save(path)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("assets/layers/noted/../../../escaped.txt", "x")
+    with pytest.raises(ValueError, match="leaves its folder"):
+        lamella.models.load_model(path)
+    assert not (tmp_path / "escaped.txt").exists()
 
 
 def test_vocabulary_files(tmp_path: Path) -> None:
