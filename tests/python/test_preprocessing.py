@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import warnings
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -545,6 +547,43 @@ def test_vocabularies_of_texts_go_both_ways(
         same(found(["cat the x"]), layer(["cat the x"]))
 
 
+@lamella.saving.register_keras_serializable("tests")
+class Noted(layers.Layer):
+    """A user's layer with a file of its own."""
+
+    note = ""
+
+    def call(self, x: Any) -> Any:
+        return x
+
+    def save_assets(self, dir_path: str) -> None:
+        folder = Path(dir_path, "deep")
+        folder.mkdir()
+        (folder / "note.txt").write_text(self.note)
+
+    def load_assets(self, dir_path: str) -> None:
+        self.note = Path(dir_path, "deep", "note.txt").read_text()
+
+
+@pytest.mark.parametrize("suffix", ["keras", "lamella"])
+def test_files_of_users_layers_are_kept(tmp_path: Path, suffix: str) -> None:
+    model = lamella.Sequential([lamella.Input((2,)), Noted()])
+    model.layers[0].note = "remember"
+    model.save(tmp_path / f"m.{suffix}")
+    loaded = lamella.models.load_model(tmp_path / f"m.{suffix}")
+    assert loaded.layers[0].note == "remember"
+
+
+def test_assets_stay_in_their_folder(tmp_path: Path) -> None:
+    path = tmp_path / "m.keras"
+    lamella.Sequential([lamella.Input((2,)), Noted()]).save(path)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("assets/layers/noted/../../../escaped.txt", "x")
+    with pytest.raises(ValueError, match="leaves its folder"):
+        lamella.models.load_model(path)
+    assert not (tmp_path / "escaped.txt").exists()
+
+
 def test_vocabulary_files(tmp_path: Path) -> None:
     path = tmp_path / "words.txt"
     path.write_text("cat\ndog\nß\n", encoding="utf-8")
@@ -626,8 +665,18 @@ def test_bad_use_raises() -> None:
         layers.StringLookup(vocabulary=["a"], num_oov_indices=0)(["a", "b"])
     with pytest.raises(TypeError, match="expected texts"):
         layers.StringLookup(vocabulary=["a"])([1, 2])
-    with pytest.raises(RuntimeError, match="needs a vocabulary"):
-        layers.StringLookup(output_mode="count")(["a"])
+    for layer in (
+        layers.StringLookup(),
+        layers.StringLookup(output_mode="count"),
+        layers.TextVectorization(),
+    ):
+        with pytest.raises(RuntimeError, match="needs a vocabulary first"):
+            layer(["a"])
+    with pytest.raises(ValueError, match="takes numbers, not texts"):
+        lamella.Input((1,), dtype="string")
+    model = lamella.Sequential([layers.Dense(1)])
+    with pytest.raises(TypeError, match=r"layers\.TextVectorization"):
+        model.predict(np.array(["a", "b"], dtype=object), verbose=0)
     with pytest.raises(RuntimeError, match="cannot change from 2 to 3"):
         layers.StringLookup(vocabulary=["a"], output_mode="count").set_vocabulary(
             ["a", "b"]
@@ -640,7 +689,26 @@ def test_bad_use_raises() -> None:
         layers.Discretization(num_bins=2)([1.0])
     with pytest.raises(ValueError, match="there is no batch"):
         layers.Normalization().adapt(iter([]))
-    layer = layers.Normalization()
-    layer.adapt(np.ones((3, 2)))
+    scale = layers.Normalization()
+    scale.adapt(np.ones((3, 2)))
     with pytest.raises(ValueError, match="built for input of shape"):
-        layer.adapt(np.ones((3, 4)))
+        scale.adapt(np.ones((3, 4)))
+
+
+# -- the page about all this ----------------------------------------------------------
+
+PAGE = Path(__file__).parents[2] / "docs" / "preprocessing.md"
+
+
+@pytest.mark.skipif(not PAGE.exists(), reason="no docs beside the tests")
+def test_programs_of_the_page_print_what_it_says(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    blocks = re.findall(r"```(python|text)\n(.*?)```", text, re.DOTALL)
+    scope: dict[str, Any] = {}
+    for kind, block in blocks:
+        if kind == "python":
+            exec(block, scope)
+    printed = "".join(block for kind, block in blocks if kind == "text")
+    assert capsys.readouterr().out == printed

@@ -22,15 +22,17 @@ def check_numeric(array: np.ndarray, who: str) -> np.ndarray:
     kind = array.dtype.kind
     if kind in "iub" or (kind == "f" and array.dtype.itemsize <= 8):
         return array
-    if array.dtype.kind == "O":
+    holds_text = array.size > 0 and isinstance(array.flat[0], str | bytes)
+    if array.dtype.kind == "O" and not holds_text:
         hint = (
             "Rows of different lengths or mixed types make such arrays; "
             "use np.asarray(x, dtype='float32') to find the culprit."
         )
-    elif array.dtype.kind in "US":
+    elif array.dtype.kind in "OUS":
         hint = (
             "Turn text into numbers first (for labels: np.unique(y, "
-            "return_inverse=True)[1])."
+            "return_inverse=True)[1]; for texts: layers.TextVectorization, "
+            "layers.StringLookup)."
         )
     elif array.dtype.kind == "c":
         hint = "Split it into real and imaginary parts."

@@ -198,6 +198,11 @@ class InputLayer(Layer):
         if batch_shape is None:
             batch_shape = (batch_size, *_tuple(shape))
         self._batch_shape = tuple(_size(s, batch_shape) for s in batch_shape)
+        if dtype in ("string", str):
+            raise ValueError(
+                "Input: a model takes numbers, not texts, got dtype='string'. Apply "
+                "TextVectorization or StringLookup to the data before the model."
+            )
         self._dtype = config.standardize_dtype(dtype, "Input")
         self._output = KerasTensor(
             self._batch_shape, self._dtype, name=name, history=(self, 0, 0)

@@ -128,8 +128,24 @@ class Dataset:
     def __init__(
         self, source: Callable[[], Iterator[Any]], cardinality: int = UNKNOWN
     ) -> None:
-        self._source = source
+        self._tokens = source
         self._cardinality = cardinality
+        # (structure, arrays): then the tokens are numbers of rows, so that order is
+        # made of numbers, and a batch is taken from the arrays at once
+        self._table: tuple[Any, list[np.ndarray]] | None = None
+
+    def _source(self) -> Iterator[Any]:
+        """Return a fresh iterator of elements."""
+        if self._table is None:
+            return self._tokens()
+        structure, arrays = self._table
+        return (_tree.pack(structure, [a[i] for a in arrays]) for i in self._tokens())
+
+    def _ordered(self, tokens: Callable[[], Iterator[Any]], count: int) -> Dataset:
+        """Return the dataset of the same elements in another order or number."""
+        result = Dataset(tokens, count)
+        result._table = self._table
+        return result
 
     # -- making one ----------------------------------------------------------
 
@@ -150,12 +166,9 @@ class Dataset:
                 "Dataset.from_tensor_slices: the arrays must have the same number of "
                 f"rows, got {' and '.join(map(str, counts)) or 'no array'}"
             )
-
-        def rows() -> Iterator[Any]:
-            for i in builtins.range(counts[0]):
-                yield _tree.pack(arrays, [leaf[i] for leaf in leaves])
-
-        return Dataset(rows, counts[0])
+        result = Dataset(lambda: iter(builtins.range(counts[0])), counts[0])
+        result._table = arrays, leaves
+        return result
 
     @staticmethod
     def from_tensors(tensors: Any) -> Dataset:
@@ -294,10 +307,14 @@ class Dataset:
         size = _positive(batch_size, "batch_size", "batch")
 
         def batches() -> Iterator[Any]:
-            elements = self._source()
-            while group := list(itertools.islice(elements, size)):
+            tokens = self._tokens()
+            while group := list(itertools.islice(tokens, size)):
                 if len(group) < size and drop_remainder:
                     return
+                if self._table is not None:
+                    structure, arrays = self._table
+                    yield _tree.pack(structure, [a[group] for a in arrays])
+                    continue
                 columns = builtins.zip(*map(_tree.flatten, group), strict=True)
                 yield _tree.pack(group[0], [_stack(column) for column in columns])
 
@@ -349,26 +366,28 @@ class Dataset:
         def shuffled() -> Iterator[Any]:
             number = next(passes) if reshuffle_each_iteration is not False else 0
             rng = np.random.default_rng([base, number])
-            elements = self._source()
-            pool = list(itertools.islice(elements, size))
-            for element in elements:
-                i = int(rng.integers(len(pool)))
-                drawn, pool[i] = pool[i], element
-                yield drawn
+            tokens = self._tokens()
+            pool = list(itertools.islice(tokens, size))
+            while group := list(itertools.islice(tokens, 1024)):
+                for i, token in builtins.zip(
+                    rng.integers(size, size=len(group)).tolist(), group, strict=True
+                ):
+                    drawn, pool[i] = pool[i], token
+                    yield drawn
             for i in rng.permutation(len(pool)):
                 yield pool[i]
 
-        return Dataset(shuffled, self._cardinality)
+        return self._ordered(shuffled, self._cardinality)
 
     def take(self, count: int) -> Dataset:
         """Return the first `count` elements; all for -1."""
         count = int(count)
         if count < 0:
-            return Dataset(self._source, self._cardinality)
+            return self._ordered(self._tokens, self._cardinality)
         known = self._cardinality
         if known != UNKNOWN:
             known = count if known == INFINITE else min(count, known)
-        return Dataset(lambda: itertools.islice(self._source(), count), known)
+        return self._ordered(lambda: itertools.islice(self._tokens(), count), known)
 
     def skip(self, count: int) -> Dataset:
         """Return the elements behind the first `count`; none for -1."""
@@ -378,7 +397,9 @@ class Dataset:
         known = self._cardinality
         if known >= 0:
             known = max(known - count, 0)
-        return Dataset(lambda: itertools.islice(self._source(), count, None), known)
+        return self._ordered(
+            lambda: itertools.islice(self._tokens(), count, None), known
+        )
 
     def shard(self, num_shards: int, index: int) -> Dataset:
         """Return every `num_shards`-th element, from element `index` on."""
@@ -390,8 +411,8 @@ class Dataset:
         known = self._cardinality
         if known >= 0:
             known = max(-(-(known - index) // shards), 0)
-        return Dataset(
-            lambda: itertools.islice(self._source(), index, None, shards), known
+        return self._ordered(
+            lambda: itertools.islice(self._tokens(), index, None, shards), known
         )
 
     def repeat(self, count: int | None = None) -> Dataset:
@@ -402,9 +423,9 @@ class Dataset:
         def repeated() -> Iterator[Any]:
             for _ in times or itertools.repeat(None, int(count or 0)):
                 empty = True
-                for element in self._source():
+                for token in self._tokens():
                     empty = False
-                    yield element
+                    yield token
                 if empty:
                     return
 
@@ -413,7 +434,7 @@ class Dataset:
             known = INFINITE if known else 0
         elif known >= 0:
             known *= int(count or 0)
-        return Dataset(repeated, known if count != 0 else 0)
+        return self._ordered(repeated, known if count != 0 else 0)
 
     def concatenate(self, dataset: Dataset) -> Dataset:
         """Return the elements of this dataset, then those of `dataset`."""
@@ -455,4 +476,4 @@ class Dataset:
     def prefetch(self, buffer_size: int | None = None) -> Dataset:
         """Return the same elements; they are made when they are asked for."""
         del buffer_size
-        return Dataset(self._source, self._cardinality)
+        return self._ordered(self._tokens, self._cardinality)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from lamella import _core, ops
+from lamella.layers import _tree
 from lamella.layers.layer import Layer
 from lamella.ops.symbolic import holds_placeholder
 from lamella.variable import Variable
@@ -242,7 +243,13 @@ class HostLayer(Layer):
         if holds_placeholder(inputs):
             from lamella.models.functional import note_call
 
-            return note_call(self, self._stand_in, (inputs,), kwargs)
+            if not self.built:
+                self._build_once(_tree.map_structure(lambda x: x.shape, inputs))
+            output = note_call(self, self._stand_in, (inputs,), kwargs)
+            self._output_shape_seen = output.shape
+            return output
+        if is_symbolic(inputs):
+            return super().__call__(inputs, *args, **kwargs)
         self.built = True
         return self.call(inputs, *args, **kwargs)
 
@@ -271,10 +278,6 @@ class HostLayer(Layer):
 
     def build(self, input_shape: Any = None) -> None:
         """Do nothing: there are no weights."""
-
-    def get_build_config(self) -> dict[str, Any] | None:
-        """Return an empty dict: there is nothing to build."""
-        return {}
 
     def build_from_config(self, config: dict[str, Any]) -> None:
         """Mark the layer as built."""

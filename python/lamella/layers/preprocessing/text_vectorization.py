@@ -243,6 +243,7 @@ class TextVectorization(HostLayer):
     def call(self, inputs: Any) -> Any:
         """Return the indices of the words, or a vector for each text."""
         self._refuse_symbolic(inputs)
+        self._lookup_layer.check_vocabulary()
         rows, shape = self._preprocess(inputs)
         if self._output_mode == "one_hot" and self._split is not None:
             raise ValueError(
