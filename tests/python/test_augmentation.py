@@ -229,6 +229,20 @@ def test_beta_draws_have_the_right_moments() -> None:
     assert all(sorted(order) == [0, 1, 2] for order in orders)
 
 
+def test_a_fixed_number_of_boxes() -> None:
+    boxes = RNG.random((3, 4, 4)).astype("float32")
+    data = {
+        "images": IMAGES,
+        "bounding_boxes": {"boxes": boxes, "labels": np.ones((3, 4), "int32")},
+    }
+    few = layers.MaxNumBoundingBoxes(2)(data)["bounding_boxes"]
+    np.testing.assert_array_equal(few["boxes"], boxes[:, :2])
+    many = layers.MaxNumBoundingBoxes(6)(data)["bounding_boxes"]
+    np.testing.assert_array_equal(many["boxes"].numpy()[:, :4], boxes)
+    assert np.all(many["boxes"].numpy()[:, 4:] == -1)
+    assert many["labels"].numpy()[0].tolist() == [1, 1, 1, 1, -1, -1]
+
+
 def test_masks_and_boxes_that_are_not_supported_are_refused() -> None:
     with pytest.raises(ValueError, match="bounding boxes are not supported"):
         layers.RandomFlip()({"images": IMAGES, "bounding_boxes": {}})
