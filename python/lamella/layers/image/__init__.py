@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lamella.layers.image.boxes import MaxNumBoundingBoxes
 from lamella.layers.image.color import (
     RandomBrightness,
     RandomColorDegeneration,
@@ -44,6 +45,7 @@ __all__ = [
     "ContrastLimitedAdaptiveHistogramEqualization",
     "CutMix",
     "Equalization",
+    "MaxNumBoundingBoxes",
     "MixUp",
     "RandAugment",
     "RandomBrightness",
