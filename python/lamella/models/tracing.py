@@ -55,6 +55,8 @@ class Tracing(Layer):
     stop_training = False
     stop_evaluating = False
     stop_predicting = False
+    _initial_epoch: int | None = None  # set by BackupAndRestore
+    _shuffle_seed: int | None = None
     run_eagerly = False
     history: Any = None
     _compile_loss: CompiledLoss | None = None

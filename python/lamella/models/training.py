@@ -2,19 +2,20 @@
 
 `fit` traces the training step once (Python), and `_core.Trainer` runs all batches of
 an epoch without Python. Python per batch happens only for callbacks with batch hooks,
-weight constraints, data that come as batches, `run_eagerly=True`, and models that
-override `train_step`.
+data that come as batches, `run_eagerly=True`, and models that override `train_step`.
 """
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
 
-from lamella import _core
+from lamella import _core, config
 from lamella.layers import _tree
 from lamella.layers._parts import parts_of
+from lamella.models.batches import BatchStream, limited_steps
 from lamella.models.compile_utils import CompiledLoss, CompiledMetrics
 from lamella.models.data import (
     ArrayFeed,
@@ -29,7 +30,6 @@ from lamella.models.fit_loop import (
     FitLoop,
     check_frequency,
     needs,
-    ordered_batches,
     progress_of,
     run_batches,
     run_epoch,
@@ -258,6 +258,7 @@ class Training(Tracing):
             template, leaves = feed.first()
         self._prepare(template, leaves)
         self._check_targets(template, leaves)
+        steps_per_epoch = limited_steps(steps_per_epoch)
         steps = steps_per_epoch or feed.num_batches(batch)
         verbose = verbosity(verbose)
         hooks = self._callbacks(
@@ -283,6 +284,10 @@ class Training(Tracing):
             validation_freq=validation_freq,
             verbose=verbose,
         )
+        limit = config.max_epochs()
+        if limit and limit < epochs:
+            warnings.warn(f"fit: limiting epochs to {limit}", stacklevel=2)
+            epochs = limit
         return loop.run(int(initial_epoch), int(epochs))
 
     def _check_fit_arguments(
@@ -399,16 +404,12 @@ class Training(Tracing):
             epochs=1,
             steps=steps or feed.num_batches(batch),
         )
-        logs = self._evaluate_feed(feed, batch, steps, hooks, verbose)
+        stream = BatchStream(feed, batch, limited_steps(steps))
+        logs = self._evaluate_stream(stream, hooks, verbose)
         return logs if return_dict else self._in_order(logs)
 
-    def _evaluate_feed(
-        self,
-        feed: ArrayFeed | BatchFeed,
-        batch: int,
-        steps: int | None,
-        hooks: Any,
-        verbose: int = 0,
+    def _evaluate_stream(
+        self, stream: BatchStream, hooks: Any, verbose: int = 0
     ) -> dict[str, float]:
         self.stop_evaluating = False
         hooks.on_test_begin()
@@ -416,9 +417,7 @@ class Training(Tracing):
         logs = run_epoch(
             self,
             "test",
-            feed,
-            batch,
-            steps,
+            stream,
             begin=hooks.on_test_batch_begin,
             end=hooks.on_test_batch_end,
             stopped=lambda: self.stop_evaluating,
@@ -429,13 +428,17 @@ class Training(Tracing):
         return logs
 
     def _in_order(self, logs: dict[str, float]) -> Any:
-        """Return [loss, metrics...] for evaluate; a number if there is only one."""
+        """Return [loss, metrics...] as Keras orders them; a number if it is only one.
+
+        First by the names of the metrics, which are those of the logs if there is one
+        output; a name that several metrics have counts once for each. Then the others.
+        """
         orders = self.__dict__.setdefault("_orders", {})
         names = orders.get(tuple(logs))
         if names is None:
-            first = dict.fromkeys(["loss", *self.get_metrics_result()])
-            names = [n for n in first if n in logs]
-            names += [n for n in sorted(logs) if n not in first]
+            known = [m.name for m in self.metrics]
+            names = [n for n in known if n in logs]
+            names += [n for n in sorted(logs) if n not in known]
             orders[tuple(logs)] = names
         values = [logs[n] for n in names]
         return values[0] if len(values) == 1 else values
@@ -479,6 +482,7 @@ class Training(Tracing):
         verbose = verbosity(verbose)
         feed = self._feed(x, with_targets=False)
         batch = batch_size or 32
+        steps = limited_steps(steps)
         python = self._runs_python("predict")
         if isinstance(feed, ArrayFeed) and not python and steps is None:
             step = self._make_step("predict", feed.template, feed.leaves)
@@ -516,8 +520,8 @@ class Training(Tracing):
             return _tree.pack(step.outputs, list(outputs))
         collected: list[list[np.ndarray]] = []
         structure: Any = None
-        batches = ordered_batches(feed, batch, steps, False, 0, 0)
-        for index, (template, leaves) in enumerate(batches):
+        stream = BatchStream(feed, batch, steps)
+        for index, (template, leaves) in enumerate(stream.epoch()):
             hooks.on_predict_batch_begin(index)
             result = self._predict_batch(template, leaves, python)
             structure = _tree.map_structure(lambda _: None, result)
