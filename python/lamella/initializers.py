@@ -34,6 +34,8 @@ __all__ = [
     "OrthogonalInitializer",
     "RandomNormal",
     "RandomUniform",
+    "STFT",
+    "STFTInitializer",
     "TruncatedNormal",
     "VarianceScaling",
     "Zeros",
@@ -53,6 +55,7 @@ __all__ = [
     "random_normal",
     "random_uniform",
     "serialize",
+    "stft",
     "truncated_normal",
     "variance_scaling",
     "zeros",
@@ -156,6 +159,99 @@ class Identity(Initializer):
     def get_config(self) -> dict[str, Any]:
         """Arguments that make an equal initializer."""
         return {"gain": self.gain}
+
+
+class STFTInitializer(Initializer):
+    """Windowed cosines or sines: a convolution with them is a Fourier transform.
+
+    The shape is (frame_length, 1, fft_length // 2 + 1).
+
+    Args:
+        side: "real" for cosines, "imag" for sines.
+        window: "hann", "hamming", "blackman", "bartlett", "boxcar" (others with SciPy),
+            an array of frame_length numbers, or None.
+        scaling: "density", "spectrum" or None: what the window is divided by.
+        periodic: whether the window is periodic rather than symmetric.
+
+    Raises:
+        ValueError: an argument is unknown, or the window does not fit the shape.
+    """
+
+    def __init__(
+        self,
+        side: str = "real",
+        window: Any = "hann",
+        scaling: str | None = "density",
+        periodic: bool = False,
+    ) -> None:
+        if side not in ("real", "imag"):
+            raise ValueError(
+                f"STFTInitializer: side must be 'real' or 'imag', got side={side!r}"
+            )
+        if scaling not in (None, "density", "spectrum"):
+            raise ValueError(
+                "STFTInitializer: scaling must be 'density', 'spectrum' or None, got "
+                f"scaling={scaling!r}"
+            )
+        if isinstance(window, str):
+            _window(window, 2, periodic)
+        self.side = side
+        self.window = window
+        self.scaling = scaling
+        self.periodic = periodic
+
+    def __call__(self, shape: Any, dtype: Any = None) -> Tensor:
+        """The kernel of the given shape."""
+        length, _, bins = shape
+        times = np.arange(length).reshape(length, 1, 1)
+        angles = -2 * np.pi * times * np.arange(bins) / ((bins - 1) * 2)
+        kernel = np.cos(angles) if self.side == "real" else np.sin(angles)
+        if self.window is not None:
+            window = self.window
+            if isinstance(window, str):
+                window = _window(window, length, self.periodic)
+            window = np.asarray(window, "float64")
+            if window.shape != (length,):
+                raise ValueError(
+                    f"STFTInitializer: window must have the shape ({length},), got "
+                    f"{window.shape}"
+                )
+            kernel = kernel * window.reshape(length, 1, 1)
+            if self.scaling == "density":
+                kernel = kernel / np.sqrt(np.square(window).sum())
+            elif self.scaling == "spectrum":
+                kernel = kernel / np.abs(window).sum()
+        return convert_to_tensor(kernel.astype(standardize_dtype(dtype)))
+
+    def get_config(self) -> dict[str, Any]:
+        """Arguments that make an equal initializer."""
+        return {
+            "side": self.side,
+            "window": self.window,
+            "scaling": self.scaling,
+            "periodic": self.periodic,
+        }
+
+
+def _window(name: str, length: int, periodic: bool) -> np.ndarray:
+    """Return a window by its name in SciPy."""
+    known = {
+        "bartlett": np.bartlett,
+        "blackman": np.blackman,
+        "boxcar": np.ones,
+        "hamming": np.hamming,
+        "hann": np.hanning,
+    }
+    if name in known:
+        return known[name](length + 1)[:-1] if periodic else known[name](length)
+    try:
+        from scipy.signal import get_window
+    except ImportError as error:
+        raise ValueError(
+            f"STFTInitializer: window={name!r} needs the package scipy; without it "
+            f"there are {', '.join(known)}"
+        ) from error
+    return np.asarray(get_window(name, length, periodic))
 
 
 class RandomInitializer(Initializer):
@@ -489,6 +585,7 @@ constant = Constant
 zeros = Zeros
 ones = Ones
 identity = IdentityInitializer = Identity
+stft = STFT = STFTInitializer
 random_normal = RandomNormal
 random_uniform = RandomUniform
 truncated_normal = TruncatedNormal
@@ -514,6 +611,7 @@ _TABLE = _support.lookup_table(
         LecunNormal,
         LecunUniform,
         Orthogonal,
+        STFTInitializer,
         RandomNormal,
         RandomUniform,
         TruncatedNormal,
@@ -522,6 +620,8 @@ _TABLE = _support.lookup_table(
     extra={
         "IdentityInitializer": Identity,
         "OrthogonalInitializer": Orthogonal,
+        "STFT": STFTInitializer,
+        "stft": STFTInitializer,
         "normal": RandomNormal,
         "uniform": RandomUniform,
         "one": Ones,
