@@ -47,6 +47,7 @@ _MODULES = (
 _NAMES = {
     "backend": ("lamella.config", None),
     "Functional": ("lamella.models", "Functional"),
+    "GradientTape": ("lamella.gradient_tape", "GradientTape"),
     "Initializer": ("lamella.initializers", "Initializer"),
     "Input": ("lamella.layers", "Input"),
     "InputSpec": ("lamella.layers", "InputSpec"),

@@ -235,7 +235,7 @@ class STFTInitializer(Initializer):
 
 def _window(name: str, length: int, periodic: bool) -> np.ndarray:
     """Return a window by its name in SciPy."""
-    known = {
+    known: dict[str, Any] = {
         "bartlett": np.bartlett,
         "blackman": np.blackman,
         "boxcar": np.ones,
@@ -243,9 +243,10 @@ def _window(name: str, length: int, periodic: bool) -> np.ndarray:
         "hann": np.hanning,
     }
     if name in known:
-        return known[name](length + 1)[:-1] if periodic else known[name](length)
+        make = known[name]
+        return np.asarray(make(length + 1)[:-1] if periodic else make(length))
     try:
-        from scipy.signal import get_window
+        from scipy.signal import get_window  # type: ignore[import-untyped]
     except ImportError as error:
         raise ValueError(
             f"STFTInitializer: window={name!r} needs the package scipy; without it "

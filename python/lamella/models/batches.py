@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterator
 
@@ -10,7 +11,7 @@ import numpy as np
 from lamella import _core, config
 from lamella.models.data import ArrayFeed, BatchFeed, Template
 
-__all__ = ["BatchStream", "limited_steps"]
+__all__ = ["BatchStream", "batch_size_for", "limited_steps"]
 
 Batch = tuple[Template, list[np.ndarray]]
 
@@ -22,6 +23,17 @@ def limited_steps(steps: int | None) -> int | None:
         warnings.warn(f"limiting steps_per_epoch to {limit}", stacklevel=3)
         return int(limit)
     return steps
+
+
+def batch_size_for(
+    feed: ArrayFeed | BatchFeed, batch_size: int | None, steps: int | None
+) -> int:
+    """Return the batch size: 32, or what makes the asked for steps from arrays."""
+    if batch_size:
+        return int(batch_size)
+    if steps and isinstance(feed, ArrayFeed):
+        return math.ceil(feed.rows / steps)
+    return 32
 
 
 class BatchStream:

@@ -314,6 +314,8 @@ class BatchFeed:
 
     def convert(self, batch: Any) -> tuple[Template, list[np.ndarray]]:
         """Return a batch of the user's as template and arrays."""
+        if isinstance(batch, list) and type(self.source).__module__.startswith("torch"):
+            batch = tuple(batch)  # what a DataLoader makes of (x, y)
         if not self.with_targets and not isinstance(batch, tuple):
             x, y, sample_weight = batch, None, None
         else:

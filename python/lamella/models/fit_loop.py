@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lamella.models.batches import BatchStream
+from lamella.models.batches import BatchStream, batch_size_for, limited_steps
 from lamella.models.data import (
     ArrayFeed,
     BatchFeed,
@@ -36,7 +36,7 @@ class FitLoop:
         hooks: Any,
         *,
         batch_size: int,
-        validation_batch_size: int,
+        validation_batch_size: int | None,
         shuffle: bool,
         seed: int,
         steps: int | None,
@@ -168,9 +168,9 @@ class FitLoop:
             epoch=epoch,
         )
         if self.validation is not None and _due(epoch, self.validation_freq):
-            stream = BatchStream(
-                self.validation, self.validation_batch_size, self.validation_steps
-            )
+            steps = limited_steps(self.validation_steps)
+            batch = batch_size_for(self.validation, self.validation_batch_size, steps)
+            stream = BatchStream(self.validation, batch, steps)
             values = model._evaluate_stream(stream, hooks)
             logs.update({f"val_{k}": v for k, v in values.items()})
         logs = dict(sorted(logs.items()))
@@ -256,6 +256,7 @@ def run_batches(
             if mode == "train" and model.optimizer and not model.optimizer.built:
                 model.optimizer.build(model.trainable_variables)
             parts = template.tensors(leaves)
+            model._build_compiled(*parts[:2])
             run = model.train_step if mode == "train" else model.test_step
             logs = _plain_logs(run(_pack_data(*parts)))
         else:

@@ -242,6 +242,21 @@ class Tracing(Layer):
         x, _, _ = template.unflatten([(None, *a.shape[1:]) for a in leaves])
         self._build_for(x, iter(template.dtypes))
 
+    def _build_compiled(self, x: Any, y: Any) -> None:
+        """Find the metrics and losses that names stand for, by an output.
+
+        A train_step of the user's own updates `metrics`, so they must be there.
+        """
+        parts = (self._compile_loss, self._compile_metrics)
+        waiting = [p for p in parts if p is not None and not p.built]
+        if not waiting or y is None:
+            return
+        with _core.no_grad():
+            y_pred = self(x, training=False)
+        for part in waiting:
+            part.build(y, y_pred)
+        self._clear_losses()
+
     def _build_for(self, shapes: Any, dtypes: Iterator[str]) -> None:
         """Run the model once on symbolic inputs, which builds all layers."""
         graph = _core.Graph()

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from lamella import _core, config
+from lamella._traceback import filter_traceback
 from lamella.layers import _tree
 from lamella.layers._parts import parts_of
-from lamella.models.batches import BatchStream, limited_steps
+from lamella.models.batches import BatchStream, batch_size_for, limited_steps
 from lamella.models.compile_utils import CompiledLoss, CompiledMetrics
 from lamella.models.data import (
     ArrayFeed,
@@ -181,6 +182,7 @@ class Training(Tracing):
 
     # -- fit -----------------------------------------------------------------
 
+    @filter_traceback
     def fit(
         self,
         x: Any = None,
@@ -206,7 +208,8 @@ class Training(Tracing):
             x: inputs: array, list or dict of arrays, or an iterable of batches (x, y)
                 or (x, y, sample_weight).
             y: targets (not with an iterable).
-            batch_size: samples in each update. Default 32.
+            batch_size: samples in each update. Default 32, or what makes
+                steps_per_epoch batches of the arrays.
             epochs: number of the last epoch (with initial_epoch 0: how many).
             verbose: 0 silent, 1 progress bar, 2 one line an epoch; "auto" is 1.
             callbacks: list of Callbacks.
@@ -235,10 +238,15 @@ class Training(Tracing):
             batch_size, epochs, initial_epoch, validation_split, steps_per_epoch
         )
         feed = self._feed(x, y, sample_weight, class_weight)
+        limit = config.max_epochs()
+        if limit and limit < epochs:
+            warnings.warn(f"fit: limiting epochs to {limit}", stacklevel=2)
+            epochs = limit
         if isinstance(feed, BatchFeed) and batch_size is not None:
-            raise ValueError(
-                f"{self._who()}: batch_size={batch_size} cannot be given when x yields "
-                "batches"
+            warnings.warn(
+                f"{self._who()}: batch_size={batch_size} is not used, because x yields "
+                "batches",
+                stacklevel=2,
             )
         validation: ArrayFeed | BatchFeed | None = None
         if validation_data is not None:
@@ -251,14 +259,14 @@ class Training(Tracing):
                 )
             feed, validation = split_validation(feed, validation_split)
         check_frequency(validation_freq)
-        batch = batch_size or 32
+        steps_per_epoch = limited_steps(steps_per_epoch)
+        batch = batch_size_for(feed, batch_size, steps_per_epoch)
         if isinstance(feed, ArrayFeed):
             template, leaves = feed.template, feed.leaves
         else:
             template, leaves = feed.first()
         self._prepare(template, leaves)
         self._check_targets(template, leaves)
-        steps_per_epoch = limited_steps(steps_per_epoch)
         steps = steps_per_epoch or feed.num_batches(batch)
         verbose = verbosity(verbose)
         hooks = self._callbacks(
@@ -276,7 +284,7 @@ class Training(Tracing):
             validation,
             hooks,
             batch_size=batch,
-            validation_batch_size=validation_batch_size or batch,
+            validation_batch_size=validation_batch_size or batch_size,
             shuffle=bool(shuffle) and shuffle != "batch",
             seed=int(_core.next_seed()),
             steps=steps_per_epoch,
@@ -284,10 +292,6 @@ class Training(Tracing):
             validation_freq=validation_freq,
             verbose=verbose,
         )
-        limit = config.max_epochs()
-        if limit and limit < epochs:
-            warnings.warn(f"fit: limiting epochs to {limit}", stacklevel=2)
-            epochs = limit
         return loop.run(int(initial_epoch), int(epochs))
 
     def _check_fit_arguments(
@@ -363,6 +367,7 @@ class Training(Tracing):
 
     # -- evaluate ------------------------------------------------------------
 
+    @filter_traceback
     def evaluate(
         self,
         x: Any = None,
@@ -392,7 +397,8 @@ class Training(Tracing):
         """
         self._assert_compiled("evaluate")
         feed = self._feed(x, y, sample_weight)
-        batch = batch_size or 32
+        steps = limited_steps(steps)
+        batch = batch_size_for(feed, batch_size, steps)
         if isinstance(feed, ArrayFeed):
             self._prepare(feed.template, feed.leaves)
             self._check_targets(feed.template, feed.leaves)
@@ -404,7 +410,7 @@ class Training(Tracing):
             epochs=1,
             steps=steps or feed.num_batches(batch),
         )
-        stream = BatchStream(feed, batch, limited_steps(steps))
+        stream = BatchStream(feed, batch, steps)
         logs = self._evaluate_stream(stream, hooks, verbose)
         return logs if return_dict else self._in_order(logs)
 
@@ -481,8 +487,8 @@ class Training(Tracing):
         self._check_initialized()
         verbose = verbosity(verbose)
         feed = self._feed(x, with_targets=False)
-        batch = batch_size or 32
         steps = limited_steps(steps)
+        batch = batch_size_for(feed, batch_size, steps)
         python = self._runs_python("predict")
         if isinstance(feed, ArrayFeed) and not python and steps is None:
             step = self._make_step("predict", feed.template, feed.leaves)
