@@ -86,9 +86,8 @@ void append_update(const GraphPtr& graph) {
       const auto i = static_cast<const InputOp&>(*node.op).index;
       const ValueRef gradient = gradients[static_cast<std::size_t>(i)];
       const Spec& spec = node.outputs[0];
-      renamed.push_back(gradient.valid()
-                            ? gradient
-                            : g.add_constant(Tensor::full(spec.shape, 0, spec.dtype)));
+      renamed.push_back(gradient.valid() ? gradient
+                                         : g.add_constant(Tensor::full(spec.shape, 0, spec.dtype)));
     } else if (node.op->kind() == OpKind::kVariable) {
       const auto i = static_cast<const VariableOp&>(*node.op).index;
       renamed.push_back(g.current(u.variables[static_cast<std::size_t>(i)]));
