@@ -58,7 +58,7 @@ def family_of_module(module: str) -> str | None:
     parts = [part for part in parts[1:] if part not in _ROOTS]
     if not parts:
         return ""
-    if any("schedule" in part for part in parts):
+    if any(part.endswith(("schedule", "schedules")) for part in parts):
         return "schedules"
     # the first that is one: "backend.torch.optimizers.torch_sgd" is an optimizer
     families = [_ALIASES.get(part, part) for part in parts]

@@ -594,6 +594,7 @@ _TABLE = _support.lookup_table(
         "IdentityInitializer": Identity,
         "OrthogonalInitializer": Orthogonal,
         "STFTInitializer": STFT,
+        "stft": STFT,
         "normal": RandomNormal,
         "uniform": RandomUniform,
         "one": Ones,

@@ -604,3 +604,38 @@ def test_graph_text_shows_nodes_scopes_and_outputs() -> None:
     assert "output y" in text
     assert "(None, 2)" in text
     assert g.inputs == ["x"]
+
+
+def test_update_of_a_traced_rule_becomes_part_of_the_step() -> None:
+    w, unused = c.Variable(c.tensor([2.0])), c.Variable(c.tensor([1.0]))
+    count = c.Variable(c.tensor(0.0), trainable=False)
+    g, update = c.Graph(), c.Graph()
+    with g:
+        x = g.input("x", (None, 1), "float32")
+        loss = c.mean(c.square(x * w.value()))
+        g.set_loss(loss)
+        g.output("loss", loss)
+    assert g.loss_depends_on([w, unused, count]) == [True, False, False]
+    with update:
+        gradient = update.input("gradient", (1,), "float32")
+        w.assign(w.value() - 0.5 * gradient)
+        count.assign(count.value() + c.sum(gradient))
+    g.set_update(update, [w])
+    trainer = c.Trainer(g)
+    data = np.ones((3, 1), "float32")
+    assert trainer.step([data]) == [4.0]
+    # d mean((x w)^2) / dw = 2 w = 4
+    np.testing.assert_allclose(w.numpy(), [0.0])
+    assert float(count.numpy()) == 4.0
+    assert trainer.step([data[:2]]) == [0.0]
+
+
+def test_update_that_does_not_fit_the_variables_raises() -> None:
+    w = c.Variable(c.tensor([2.0, 3.0]))
+    g, update = c.Graph(), c.Graph()
+    with update:
+        update.input("gradient", (1,), "float32")
+    with pytest.raises(c.ShapeError, match="update: input 0 is float32"):
+        g.set_update(update, [w])
+    with pytest.raises(ValueError, match="one input for each of 0"):
+        g.set_update(update, [])

@@ -351,3 +351,28 @@ def test_stateless_apply_changes_nothing_in_place():
     optimizer.apply(gradients()[0])
     for weight, value in zip(weights, new, strict=True):
         np.testing.assert_allclose(weight.numpy(), value.numpy(), rtol=1e-6)
+
+
+@pytest.mark.parametrize("ending", [".keras", ".lamella"])
+@pytest.mark.parametrize(
+    "make",
+    [
+        optimizers.Ftrl,
+        optimizers.ScheduleFreeAdamW,
+        lambda: optimizers.Adam(use_ema=True, gradient_accumulation_steps=2),
+        lambda: optimizers.LossScaleOptimizer(optimizers.Adam()),
+        lambda: optimizers.MultiOptimizer(
+            optimizers.OptimizerMap(optimizers.SGD(), {".*bias": optimizers.Adam()})
+        ),
+    ],
+)
+def test_training_goes_on_after_loading(make, ending, tmp_path):
+    x, y = data()
+    model = small_model()
+    model.compile(make(), "mse")
+    plan = {"batch_size": 4, "epochs": 2, "verbose": 0, "shuffle": False}
+    model.fit(x, y, **plan)
+    model.save(tmp_path / f"model{ending}")
+    loaded = lamella.models.load_model(tmp_path / f"model{ending}")
+    losses = [m.fit(x, y, **plan).history["loss"] for m in (model, loaded)]
+    assert losses[0] == losses[1]

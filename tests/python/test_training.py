@@ -279,17 +279,15 @@ def test_initial_epoch_and_steps_per_epoch():
         def on_train_batch_end(self, batch, logs=None):
             seen.append((self.now, batch))
 
-    history = compiled().fit(
-        X,
-        LABELS,
-        epochs=4,
-        initial_epoch=2,
-        steps_per_epoch=2,
-        verbose=0,
-        callbacks=[Note()],
-    )
+    arguments = {"steps_per_epoch": 2, "verbose": 0, "callbacks": [Note()]}
+    history = compiled().fit(X, LABELS, 16, epochs=4, initial_epoch=2, **arguments)
     assert history.epoch == [2, 3]
     assert seen == [(2, 0), (2, 1), (3, 0), (3, 1)]
+    seen.clear()
+    # an epoch goes on where the last one stopped; where the data end it is over
+    with pytest.warns(UserWarning, match="the data ended after 1 batches"):
+        compiled().fit(X, LABELS, 32, epochs=3, **arguments)
+    assert seen == [(0, 0), (0, 1), (1, 0), (2, 0), (2, 1)]
 
 
 def test_stop_training_and_early_stopping():

@@ -484,6 +484,28 @@ def test_pydataset_is_a_source_for_fit() -> None:
     assert history.params["steps"] == 3
 
 
-def test_pydataset_parallel_workers_raise() -> None:
-    with pytest.raises(ValueError, match=r"^PyDataset: only workers=1"):
-        utils.PyDataset(workers=4)
+@pytest.mark.parametrize("processes", [False, True])
+def test_pydataset_workers_keep_the_order(processes: bool) -> None:
+    data = _Squares(workers=3, use_multiprocessing=processes, max_queue_size=4)
+    assert [float(batch[0]) for batch in data] == [i * i for i in range(7)]
+
+
+class _Squares(utils.PyDataset):
+    def __len__(self) -> int:
+        return 7
+
+    def __getitem__(self, index: int) -> Any:
+        return np.full(1, index * index)
+
+
+def test_pydataset_without_an_end() -> None:
+    class Endless(utils.PyDataset):
+        @property
+        def num_batches(self) -> None:
+            return None
+
+        def __getitem__(self, index: int) -> int:
+            return index
+
+    batches = iter(Endless(workers=2))
+    assert [next(batches) for _ in range(30)] == list(range(30))

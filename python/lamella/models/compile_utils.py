@@ -69,12 +69,6 @@ def make_metric(identifier: Any, y_true: Any, y_pred: Any) -> Any:
             "sparse": metrics_module.SparseCategoricalAccuracy,
             "categorical": metrics_module.CategoricalAccuracy,
         }[_kind(y_true, y_pred)](name=str(identifier))
-    elif str(identifier).lower() in ("crossentropy", "ce"):
-        metric = {
-            "binary": metrics_module.BinaryCrossentropy,
-            "sparse": metrics_module.SparseCategoricalCrossentropy,
-            "categorical": metrics_module.CategoricalCrossentropy,
-        }[_kind(y_true, y_pred)](name=str(identifier))
     else:
         metric = metrics_module.get(identifier)
         if inspect.isclass(metric):
@@ -131,14 +125,13 @@ def targets_of(y: Any, y_pred: Any, names: list[str]) -> list[Any]:
     if y is None:
         return [None] * len(names)
     if isinstance(y, dict):
-        missing = [n for n in names if n not in y]
-        if missing and len(names) > 1:
+        if not y.keys() - set(names):
+            return [y.get(n) for n in names]
+        if len(names) > 1:
             raise ValueError(
-                f"y has no entry for the output {missing[0]!r}; its keys are "
-                f"{', '.join(map(repr, y))}"
+                f"y has an entry for {sorted(y.keys() - set(names))[0]!r}, but the "
+                f"outputs are {', '.join(map(repr, names))}"
             )
-        if not missing:
-            return [y[n] for n in names]
     targets = _tree.flatten(y)
     if len(targets) != len(names):
         raise ValueError(
@@ -187,11 +180,16 @@ class CompiledLoss:
         specs = _aligned(spec, y_pred, self.names, "loss")
         self.weights = _aligned(weights, y_pred, self.names, "loss_weights")
         targets = targets_of(y, y_pred, self.names)
+        for spec, target, name in zip(specs, targets, self.names, strict=True):
+            if spec is not None and target is None and y is not None:
+                raise ValueError(
+                    f"y has no entry for the output {name!r}, which has a loss"
+                )
         self.losses = [
             make_loss(s, t, p) if t is not None else None
             for s, t, p in zip(specs, targets, outputs, strict=True)
         ]
-        if len(outputs) > 1:
+        if sum(loss is not None for loss in self.losses) > 1:
             self.metrics = [
                 None if loss is None else metrics_module.Mean(name=f"{name}_loss")
                 for name, loss in zip(self.names, self.losses, strict=True)
@@ -296,12 +294,7 @@ class CompiledMetrics:
                     f"{name}={value!r}. Write {name}=[{value!r}]."
                 )
             for item in _tree.flatten(value) if value else []:
-                if isinstance(item, str) and item.lower() not in (
-                    "accuracy",
-                    "acc",
-                    "crossentropy",
-                    "ce",
-                ):
+                if isinstance(item, str) and item.lower() not in ("accuracy", "acc"):
                     metrics_module.get(item)  # an unknown name is an error now
         self._user = (metrics, weighted_metrics)
         self._declared = output_names
@@ -339,7 +332,7 @@ class CompiledMetrics:
                     f"of the {len(outputs)} outputs, got {spec!r}"
                 )
             self._groups[i] = [
-                [make_metric(m, t, p) for m in specs]
+                [make_metric(m, t, p) for m in specs if t is not None]
                 for specs, t, p in zip(per_output, targets, outputs, strict=True)
             ]
         self.built = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 from lamella import _core, config
 from lamella.layers import _tree
 from lamella.layers._inputs import check_numeric
+from lamella.utils.pydataset import fetch
 from lamella.variable import Variable
 
 __all__ = [
@@ -284,24 +286,17 @@ class BatchFeed:
         self.class_weight = class_weight
         self.is_sequence = hasattr(source, "__getitem__") and hasattr(source, "__len__")
         self.is_generator = hasattr(source, "__next__")
-        self._iterator: Iterator[Any] | None = None
         self._peeked: Any = None
-        self.used_up = False
 
     def num_batches(self, batch_size: int = 0) -> int | None:
         """Return the number of batches if the source knows it."""
         del batch_size
-        if not hasattr(self.source, "__len__"):
-            return None
+        if hasattr(self.source, "num_batches"):
+            return self.source.num_batches
         try:
             return len(self.source)
-        except TypeError:  # an endless or unknown number
+        except (TypeError, NotImplementedError):  # not known, or no end
             return None
-
-    def _next_raw(self) -> Any:
-        if self._iterator is None:
-            self._iterator = iter(self.source)
-        return next(self._iterator)
 
     def first(self, batch_size: int = 0) -> tuple[Template, list[np.ndarray]]:
         """Return the first batch without losing it."""
@@ -310,7 +305,7 @@ class BatchFeed:
             return self.convert(self.source[0])
         if self._peeked is None:
             try:
-                self._peeked = self._next_raw()
+                self._peeked = next(iter(self.source))
             except StopIteration:
                 raise ValueError(
                     "the data are empty: the iterator has no batch"
@@ -319,6 +314,8 @@ class BatchFeed:
 
     def convert(self, batch: Any) -> tuple[Template, list[np.ndarray]]:
         """Return a batch of the user's as template and arrays."""
+        if isinstance(batch, list) and type(self.source).__module__.startswith("torch"):
+            batch = tuple(batch)  # what a DataLoader makes of (x, y)
         if not self.with_targets and not isinstance(batch, tuple):
             x, y, sample_weight = batch, None, None
         else:
@@ -331,26 +328,30 @@ class BatchFeed:
         ArrayFeed(template, leaves)  # checks the lengths
         return template, leaves
 
-    def batches(
-        self, order: np.ndarray | None = None
-    ) -> Iterator[tuple[Template, list[np.ndarray]]]:
+    def batches(self, order: Any = None) -> Iterator[tuple[Template, list[np.ndarray]]]:
         """Yield the batches; a generator goes on where it was."""
+        if hasattr(self.source, "on_epoch_begin"):
+            self.source.on_epoch_begin()
         if self.is_sequence:
-            n = len(self.source)
-            for i in range(n) if order is None else order:
-                yield self.convert(self.source[int(i)])
+            count = self.num_batches()
+            if order is None:
+                order = itertools.count() if count is None else range(count)
+            for batch in fetch(self.source, order):
+                yield self.convert(batch)
             if hasattr(self.source, "on_epoch_end"):
                 self.source.on_epoch_end()
+            return
+        if not self.is_generator:
+            for batch in self.source:
+                yield self.convert(batch)
             return
         while True:
             if self._peeked is not None:
                 batch, self._peeked = self._peeked, None
             else:
                 try:
-                    batch = self._next_raw()
+                    batch = next(self.source)
                 except StopIteration:
-                    self._iterator = None
-                    self.used_up = self.is_generator
                     return
             yield self.convert(batch)
 

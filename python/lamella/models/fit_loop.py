@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import sys
 import time
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lamella import _core
+from lamella.models.batches import BatchStream, batch_size_for, limited_steps
 from lamella.models.data import (
     ArrayFeed,
     BatchFeed,
@@ -21,7 +20,7 @@ from lamella.models.data import (
 if TYPE_CHECKING:
     from lamella.models.training import Training
 
-__all__ = ["FitLoop", "ordered_batches", "run_batches", "run_epoch"]
+__all__ = ["FitLoop", "run_batches", "run_epoch"]
 
 _CHUNK_SECONDS = 0.25
 
@@ -38,7 +37,7 @@ class FitLoop:
         *,
         whole_batch: Any = None,
         batch_size: int,
-        validation_batch_size: int,
+        validation_batch_size: int | None,
         shuffle: bool,
         seed: int,
         steps: int | None,
@@ -59,6 +58,7 @@ class FitLoop:
         self.validation_steps = validation_steps
         self.validation_freq = validation_freq
         self.verbose = verbose
+        self.stream: BatchStream
 
     def run(self, first: int, last: int) -> Any:
         """Train epochs first .. last - 1 and return the History."""
@@ -66,7 +66,14 @@ class FitLoop:
         logs: dict[str, float] = {}
         history = model.history
         history.stopped_by = None
+        model._shuffle_seed = self.seed
         hooks.on_train_begin()
+        first = model._initial_epoch or first
+        model._initial_epoch = None
+        self.seed = model._shuffle_seed or self.seed
+        self.stream = BatchStream(
+            self.feed, self.batch_size, self.steps, self.shuffle, self.seed
+        )
         self.epoch = first
         try:
             if self._can_run_at_once():
@@ -162,25 +169,19 @@ class FitLoop:
             logs = run_epoch(
                 model,
                 "train",
-                self.feed,
-                self.batch_size,
-                self.steps,
+                self.stream,
                 begin=hooks.on_train_batch_begin,
                 end=hooks.on_train_batch_end,
                 stopped=lambda: model.stop_training,
                 per_batch=needs(hooks, "train"),
                 progress=progress_of(hooks, "train"),
-                shuffle=self.shuffle,
-                seed=self.seed,
                 epoch=epoch,
             )
         if self.validation is not None and _due(epoch, self.validation_freq):
-            values = model._evaluate_feed(
-                self.validation,
-                self.validation_batch_size,
-                self.validation_steps,
-                hooks,
-            )
+            steps = limited_steps(self.validation_steps)
+            batch = batch_size_for(self.validation, self.validation_batch_size, steps)
+            stream = BatchStream(self.validation, batch, steps)
+            values = model._evaluate_stream(stream, hooks)
             logs.update({f"val_{k}": v for k, v in values.items()})
         logs = dict(sorted(logs.items()))
         hooks.on_epoch_end(epoch, logs)
@@ -201,21 +202,18 @@ class FitLoop:
 def run_epoch(
     model: Training,
     mode: str,
-    feed: ArrayFeed | BatchFeed,
-    batch: int,
-    steps: int | None,
+    stream: BatchStream,
     begin: Callable[..., Any],
     end: Callable[..., Any],
     stopped: Callable[[], bool],
     per_batch: bool,
     progress: Callable[[int, dict[str, float]], Any] | None,
-    shuffle: bool = False,
-    seed: int = 0,
     epoch: int = 0,
 ) -> dict[str, float]:
     """Run one epoch and return the logs at its end."""
     python = model._runs_python(mode)
-    if isinstance(feed, ArrayFeed) and not python:
+    feed = stream.feed
+    if isinstance(feed, ArrayFeed) and stream.is_whole and not python:
         step = model._make_step(mode, feed.template, feed.leaves)
         on_begin = on_end = on_progress = None
         if per_batch:
@@ -235,61 +233,26 @@ def run_epoch(
 
         values = step.runner.epoch(
             feed.leaves,
-            batch,
-            shuffle=shuffle,
-            seed=seed,
+            stream.batch,
+            shuffle=stream.shuffle,
+            seed=stream.seed,
             epoch=epoch,
             on_batch_begin=on_begin,
             on_batch_end=on_end,
             progress=on_progress,
             progress_interval=0.1,
-            steps=steps,
         )
         return step.logs(values)
     return run_batches(
         model,
         mode,
-        ordered_batches(feed, batch, steps, shuffle, seed, epoch),
+        stream.epoch(epoch),
         python,
         begin if per_batch else None,
         end if per_batch else None,
         stopped,
         progress,
     )
-
-
-def ordered_batches(
-    feed: ArrayFeed | BatchFeed,
-    batch: int,
-    steps: int | None,
-    shuffle: bool,
-    seed: int,
-    epoch: int,
-) -> Iterator[tuple[Template, list[np.ndarray]]]:
-    """Yield the batches of an epoch, each with the Template of its arrays."""
-    order = None
-    if shuffle:
-        if isinstance(feed, ArrayFeed):  # the order that the C++ loop takes
-            order = np.asarray(_core.shuffled_order(feed.rows, seed, epoch))
-        elif feed.is_sequence:
-            order = np.asarray(_core.shuffled_order(len(feed.source), seed, epoch))
-    if isinstance(feed, ArrayFeed):
-        iterator = feed.batches(batch, order)
-    else:
-        iterator = feed.batches(order)
-    done = 0
-    while steps is None or done < steps:
-        try:
-            yield next(iterator)
-        except StopIteration:
-            if steps is not None and done and isinstance(feed, BatchFeed):
-                warnings.warn(
-                    f"the data ended after {done} batches, before the {steps} that "
-                    "were asked for",
-                    stacklevel=2,
-                )
-            return
-        done += 1
 
 
 def run_batches(
@@ -314,6 +277,7 @@ def run_batches(
             if mode == "train" and model.optimizer and not model.optimizer.built:
                 model.optimizer.build(model.trainable_variables)
             parts = template.tensors(leaves)
+            model._build_compiled(*parts[:2])
             run = model.train_step if mode == "train" else model.test_step
             logs = _plain_logs(run(_pack_data(*parts)))
         else:

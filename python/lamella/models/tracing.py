@@ -55,6 +55,8 @@ class Tracing(Layer):
     stop_training = False
     stop_evaluating = False
     stop_predicting = False
+    _initial_epoch: int | None = None  # set by BackupAndRestore
+    _shuffle_seed: int | None = None
     run_eagerly = False
     history: Any = None
     _compile_loss: CompiledLoss | None = None
@@ -239,6 +241,21 @@ class Tracing(Layer):
             return
         x, _, _ = template.unflatten([(None, *a.shape[1:]) for a in leaves])
         self._build_for(x, iter(template.dtypes))
+
+    def _build_compiled(self, x: Any, y: Any) -> None:
+        """Find the metrics and losses that names stand for, by an output.
+
+        A train_step of the user's own updates `metrics`, so they must be there.
+        """
+        parts = (self._compile_loss, self._compile_metrics)
+        waiting = [p for p in parts if p is not None and not p.built]
+        if not waiting or y is None:
+            return
+        with _core.no_grad():
+            y_pred = self(x, training=False)
+        for part in waiting:
+            part.build(y, y_pred)
+        self._clear_losses()
 
     def _build_for(self, shapes: Any, dtypes: Iterator[str]) -> None:
         """Run the model once on symbolic inputs, which builds all layers."""

@@ -2,19 +2,21 @@
 
 `fit` traces the training step once (Python), and `_core.Trainer` runs all batches of
 an epoch without Python. Python per batch happens only for callbacks with batch hooks,
-weight constraints, data that come as batches, `run_eagerly=True`, and models that
-override `train_step`.
+data that come as batches, `run_eagerly=True`, and models that override `train_step`.
 """
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
 
-from lamella import _core
+from lamella import _core, config
+from lamella._traceback import filter_traceback
 from lamella.layers import _tree
 from lamella.layers._parts import parts_of
+from lamella.models.batches import BatchStream, batch_size_for, limited_steps
 from lamella.models.compile_utils import CompiledLoss, CompiledMetrics
 from lamella.models.data import (
     ArrayFeed,
@@ -29,7 +31,6 @@ from lamella.models.fit_loop import (
     FitLoop,
     check_frequency,
     needs,
-    ordered_batches,
     progress_of,
     run_batches,
     run_epoch,
@@ -181,6 +182,7 @@ class Training(Tracing):
 
     # -- fit -----------------------------------------------------------------
 
+    @filter_traceback
     def fit(
         self,
         x: Any = None,
@@ -206,7 +208,8 @@ class Training(Tracing):
             x: inputs: array, list or dict of arrays, or an iterable of batches (x, y)
                 or (x, y, sample_weight).
             y: targets (not with an iterable).
-            batch_size: samples in each update. Default 32.
+            batch_size: samples in each update. Default 32, or what makes
+                steps_per_epoch batches of the arrays.
             epochs: number of the last epoch (with initial_epoch 0: how many).
             verbose: 0 silent, 1 progress bar, 2 one line an epoch; "auto" is 1.
             callbacks: list of Callbacks.
@@ -236,10 +239,15 @@ class Training(Tracing):
             batch_size, epochs, initial_epoch, validation_split, steps_per_epoch
         )
         feed = self._feed(x, y, sample_weight, class_weight)
+        limit = config.max_epochs()
+        if limit and limit < epochs:
+            warnings.warn(f"fit: limiting epochs to {limit}", stacklevel=2)
+            epochs = limit
         if isinstance(feed, BatchFeed) and batch_size is not None:
-            raise ValueError(
-                f"{self._who()}: batch_size={batch_size} cannot be given when x yields "
-                "batches"
+            warnings.warn(
+                f"{self._who()}: batch_size={batch_size} is not used, because x yields "
+                "batches",
+                stacklevel=2,
             )
         validation: ArrayFeed | BatchFeed | None = None
         if validation_data is not None:
@@ -252,7 +260,8 @@ class Training(Tracing):
                 )
             feed, validation = split_validation(feed, validation_split)
         check_frequency(validation_freq)
-        batch = batch_size or 32
+        steps_per_epoch = limited_steps(steps_per_epoch)
+        batch = batch_size_for(feed, batch_size, steps_per_epoch)
         if isinstance(feed, ArrayFeed):
             template, leaves = feed.template, feed.leaves
         else:
@@ -282,7 +291,7 @@ class Training(Tracing):
             hooks,
             whole_batch=whole_batch,
             batch_size=batch,
-            validation_batch_size=validation_batch_size or batch,
+            validation_batch_size=validation_batch_size or batch_size,
             shuffle=bool(shuffle) and shuffle != "batch",
             seed=int(_core.next_seed()),
             steps=steps_per_epoch,
@@ -365,6 +374,7 @@ class Training(Tracing):
 
     # -- evaluate ------------------------------------------------------------
 
+    @filter_traceback
     def evaluate(
         self,
         x: Any = None,
@@ -394,7 +404,8 @@ class Training(Tracing):
         """
         self._assert_compiled("evaluate")
         feed = self._feed(x, y, sample_weight)
-        batch = batch_size or 32
+        steps = limited_steps(steps)
+        batch = batch_size_for(feed, batch_size, steps)
         if isinstance(feed, ArrayFeed):
             self._prepare(feed.template, feed.leaves)
             self._check_targets(feed.template, feed.leaves)
@@ -406,16 +417,12 @@ class Training(Tracing):
             epochs=1,
             steps=steps or feed.num_batches(batch),
         )
-        logs = self._evaluate_feed(feed, batch, steps, hooks, verbose)
+        stream = BatchStream(feed, batch, steps)
+        logs = self._evaluate_stream(stream, hooks, verbose)
         return logs if return_dict else self._in_order(logs)
 
-    def _evaluate_feed(
-        self,
-        feed: ArrayFeed | BatchFeed,
-        batch: int,
-        steps: int | None,
-        hooks: Any,
-        verbose: int = 0,
+    def _evaluate_stream(
+        self, stream: BatchStream, hooks: Any, verbose: int = 0
     ) -> dict[str, float]:
         self.stop_evaluating = False
         hooks.on_test_begin()
@@ -423,9 +430,7 @@ class Training(Tracing):
         logs = run_epoch(
             self,
             "test",
-            feed,
-            batch,
-            steps,
+            stream,
             begin=hooks.on_test_batch_begin,
             end=hooks.on_test_batch_end,
             stopped=lambda: self.stop_evaluating,
@@ -436,13 +441,17 @@ class Training(Tracing):
         return logs
 
     def _in_order(self, logs: dict[str, float]) -> Any:
-        """Return [loss, metrics...] for evaluate; a number if there is only one."""
+        """Return [loss, metrics...] as Keras orders them; a number if it is only one.
+
+        First by the names of the metrics, which are those of the logs if there is one
+        output; a name that several metrics have counts once for each. Then the others.
+        """
         orders = self.__dict__.setdefault("_orders", {})
         names = orders.get(tuple(logs))
         if names is None:
-            first = dict.fromkeys(["loss", *self.get_metrics_result()])
-            names = [n for n in first if n in logs]
-            names += [n for n in sorted(logs) if n not in first]
+            known = [m.name for m in self.metrics]
+            names = [n for n in known if n in logs]
+            names += [n for n in sorted(logs) if n not in known]
             orders[tuple(logs)] = names
         values = [logs[n] for n in names]
         return values[0] if len(values) == 1 else values
@@ -485,7 +494,8 @@ class Training(Tracing):
         self._check_initialized()
         verbose = verbosity(verbose)
         feed = self._feed(x, with_targets=False)
-        batch = batch_size or 32
+        steps = limited_steps(steps)
+        batch = batch_size_for(feed, batch_size, steps)
         python = self._runs_python("predict")
         if isinstance(feed, ArrayFeed) and not python and steps is None:
             step = self._make_step("predict", feed.template, feed.leaves)
@@ -523,8 +533,8 @@ class Training(Tracing):
             return _tree.pack(step.outputs, list(outputs))
         collected: list[list[np.ndarray]] = []
         structure: Any = None
-        batches = ordered_batches(feed, batch, steps, False, 0, 0)
-        for index, (template, leaves) in enumerate(batches):
+        stream = BatchStream(feed, batch, steps)
+        for index, (template, leaves) in enumerate(stream.epoch()):
             hooks.on_predict_batch_begin(index)
             result = self._predict_batch(template, leaves, python)
             structure = _tree.map_structure(lambda _: None, result)

@@ -211,7 +211,7 @@ def keras_path(cls: type) -> tuple[str, str] | None:
     parts = cls.__module__.split(".")
     if parts[0] != "lamella" or len(parts) < 2:
         return None
-    family = "schedules" if any("schedule" in p for p in parts) else parts[1]
+    family = "schedules" if "schedules" in parts else parts[1]
     if family not in _keras_names.MODULES:
         return None
     name = cls.__name__

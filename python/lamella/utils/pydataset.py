@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import (
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+)
 from typing import Any
 
 __all__ = ["PyDataset", "Sequence"]
@@ -12,16 +20,14 @@ __all__ = ["PyDataset", "Sequence"]
 class PyDataset:
     """Batches by index: override ``__getitem__`` and ``__len__``.
 
-    Differs from Keras: batches are asked for in the training thread; `workers`,
-    `use_multiprocessing` and `max_queue_size` must keep their defaults.
+    `fit` shuffles the order of the batches unless ``shuffle=False``. For data without
+    an end override `num_batches` to return None and give `fit` steps_per_epoch.
 
     Args:
-        workers: 1.
-        use_multiprocessing: False.
-        max_queue_size: 10; not used.
-
-    Raises:
-        ValueError: If parallel workers are asked for.
+        workers: More than 1: so many threads make batches ahead of the training.
+        use_multiprocessing: Whether processes do it instead of threads, for
+            ``__getitem__`` that computes in Python.
+        max_queue_size: Largest number of batches that are made ahead.
 
     Example:
         >>> class Halves(PyDataset):
@@ -39,12 +45,6 @@ class PyDataset:
         use_multiprocessing: bool = False,
         max_queue_size: int = 10,
     ) -> None:
-        if workers != 1 or use_multiprocessing:
-            raise ValueError(
-                f"{type(self).__name__}: only workers=1 without multiprocessing is "
-                f"supported, got workers={workers}, "
-                f"use_multiprocessing={use_multiprocessing}"
-            )
         self.workers = workers
         self.use_multiprocessing = use_multiprocessing
         self.max_queue_size = max_queue_size
@@ -58,14 +58,14 @@ class PyDataset:
         raise NotImplementedError(f"{type(self).__name__}: override __len__")
 
     @property
-    def num_batches(self) -> int:
-        """The number of batches."""
+    def num_batches(self) -> int | None:
+        """The number of batches; None for data without an end."""
         return math.ceil(len(self))
 
     def __iter__(self) -> Iterator[Any]:
         """Go once through all batches."""
-        for index in range(self.num_batches):
-            yield self[index]
+        count = self.num_batches
+        yield from fetch(self, itertools.count() if count is None else range(count))
 
     def on_epoch_begin(self) -> None:
         """Called at the start of each epoch."""
@@ -75,3 +75,41 @@ class PyDataset:
 
 
 Sequence = PyDataset
+
+_source: Any = None  # in a worker process: what batches are asked of
+
+
+def _set_source(source: Any) -> None:
+    global _source
+    _source = source
+
+
+def _item(index: int) -> Any:
+    return _source[index]
+
+
+def fetch(source: Any, order: Iterable[int]) -> Iterator[Any]:
+    """Yield source[i] for i in order, made ahead by workers if it asks for them."""
+    workers = getattr(source, "workers", 1)
+    processes = getattr(source, "use_multiprocessing", False)
+    if workers < 1 or (workers == 1 and not processes):
+        for index in order:
+            yield source[int(index)]
+        return
+    pool: Executor
+    if processes:
+        pool = ProcessPoolExecutor(workers, None, _set_source, (source,))
+        ask: Any = _item
+    else:
+        pool = ThreadPoolExecutor(workers)
+        ask = source.__getitem__
+    waiting: deque[Future[Any]] = deque()
+    try:
+        for index in order:
+            waiting.append(pool.submit(ask, int(index)))
+            if len(waiting) >= max(int(source.max_queue_size), workers):
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
