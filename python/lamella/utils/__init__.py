@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .config import Config
 from .graph_utils import get_source_inputs
 from .io_utils import (
     disable_interactive_logging,
     enable_interactive_logging,
     is_interactive_logging_enabled,
 )
+from .model_visualization import model_to_dot, plot_model
 from .numerical import normalize, to_categorical
 from .plotting import plot_history
 from .profiling import Profile, profile
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from .file_utils import get_file, hash_file, validate_file
 
 __all__ = [
+    "Config",
     "CustomObjectScope",
     "Profile",
     "Progbar",
@@ -40,8 +43,10 @@ __all__ = [
     "get_source_inputs",
     "hash_file",
     "is_interactive_logging_enabled",
+    "model_to_dot",
     "normalize",
     "plot_history",
+    "plot_model",
     "profile",
     "register_keras_serializable",
     "serialize_keras_object",
