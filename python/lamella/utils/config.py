@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterator, MutableMapping
+from collections.abc import ItemsView, Iterator, KeysView, MutableMapping, ValuesView
 from typing import Any
 
 __all__ = ["Config"]
@@ -70,6 +70,23 @@ class Config(MutableMapping[str, Any]):
 
     def __repr__(self) -> str:
         return f"<Config {self._config}>"
+
+    def keys(self) -> KeysView[str]:
+        """Return the names in the order in which they were set."""
+        return self._config.keys()
+
+    def values(self) -> ValuesView[Any]:
+        """Return the values in the order in which they were set."""
+        return self._config.values()
+
+    def items(self) -> ItemsView[str, Any]:
+        """Return names and values in the order in which they were set."""
+        return self._config.items()
+
+    @property
+    def frozen(self) -> bool:
+        """Whether changes are refused."""
+        return self._frozen
 
     def freeze(self) -> None:
         """Refuse changes from now on."""
