@@ -958,7 +958,9 @@ def _wrap_build(build: Any) -> Any:
         if shape is not None:
             self._build_shape = as_shape(shape)
             self._build_shapes = {
-                k: as_shape(v) for k, v in kwargs.items() if v is not None
+                k: as_shape(v)
+                for k, v in kwargs.items()
+                if isinstance(v, list | tuple | dict)
             }
         self.built = True
 

@@ -65,6 +65,9 @@ class _FusedRNN(RNN):
         elif training and cell.dropout > 0:
             key = cell.seed_generator.next()
             x = _core.dropout(x, key, cell.dropout, (x.dims[0], 1, x.dims[2]))
+        if mask is not None and tuple(mask.dims) != tuple(x.dims[:2]):
+            # Two unknown numbers of steps, each with a name of its own.
+            mask = _core.reshape(mask, x.dims[:2])
         sequence, states = self._operation(x, states, mask)
         if mask is None:
             return sequence, states[0], states

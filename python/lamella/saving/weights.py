@@ -349,9 +349,9 @@ def _unused(file: h5py.File, used: set[str], title: str) -> list[str]:
     names: list[str] = []
 
     def visit(name: str, item: Any) -> None:
-        if not isinstance(item, h5py.Group) or not name.endswith("vars"):
+        path, _, last = name.rpartition("/")
+        if not isinstance(item, h5py.Group) or last != "vars":
             return
-        path = name.removesuffix("vars").rstrip("/")
         if len(item) and item.name not in used and not path.startswith("optimizer"):
             parent = path.rsplit("/", 1)[-1]
             if "seed_generator" not in parent:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from .config import Config
 from .graph_utils import get_source_inputs
 from .io_utils import (
     disable_interactive_logging,
     enable_interactive_logging,
     is_interactive_logging_enabled,
 )
+from .model_visualization import model_to_dot, plot_model
 from .numerical import normalize, to_categorical
 from .plotting import plot_history
 from .profiling import Profile, profile
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from .image_utils import array_to_img, img_to_array, load_img, save_img
 
 __all__ = [
+    "Config",
     "CustomObjectScope",
     "Dataset",
     "FeatureSpace",
@@ -52,10 +55,12 @@ __all__ = [
     "is_interactive_logging_enabled",
     "is_keras_tensor",
     "load_img",
+    "model_to_dot",
     "normalize",
     "pack_x_y_sample_weight",
     "pad_sequences",
     "plot_history",
+    "plot_model",
     "profile",
     "register_keras_serializable",
     "save_img",
