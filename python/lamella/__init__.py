@@ -41,6 +41,7 @@ _MODULES = (
     "torch",
     "tree",
     "utils",
+    "wrappers",
 )
 
 # name -> (module, attribute); loaded on first use

@@ -265,7 +265,9 @@ class LamellaEstimator(BaseEstimator):
             **routed(params, "fit"),
             **fit,
         }
-        names = accepted(Model.fit)[0]
+        if arguments.get("validation_data") is not None:
+            arguments["validation_data"] = self._given(arguments["validation_data"])
+        names = accepted(Model.fit)[0] - {"self", "x", "y"}
         unknown = [k for k in arguments if k not in names]
         if unknown:
             raise TypeError(
@@ -277,6 +279,10 @@ class LamellaEstimator(BaseEstimator):
         history = self.model_.fit(X, y, **arguments)
         for name, values in history.history.items():
             self.history_.setdefault(name, []).extend(values)
+
+    def _given(self, validation_data: Any) -> Any:
+        """Return the user's validation data as the model wants them."""
+        return validation_data
 
     def _weights(self, X: Any, sample_weight: Any) -> Any:
         if sample_weight is None:

@@ -188,6 +188,10 @@ class LamellaClassifier(ClassifierMixin, LamellaEstimator):
             return numbers.astype("float32").reshape(-1, 1)
         return np.eye(self._outputs(), dtype="float32")[numbers]
 
+    def _given(self, validation_data: Any) -> Any:
+        x, y, *weight = validation_data
+        return x, self._targets(self._numbers(np.asarray(y))), *weight
+
     def _is_sparse(self) -> bool:
         return "sparse" in _name_of(self.model_.loss)
 
