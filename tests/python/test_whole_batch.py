@@ -44,7 +44,7 @@ PROBLEMS = [
     ("matrix", matrix_norm, np.zeros((2, 3)), np.arange(6.0).reshape(2, 3)),
 ]
 METHODS = [
-    ("lbfgs", {}),
+    ("lbfgs", {"ftol": 0.0}),
     ("cg", {}),
     ("cg", {"formula": "fletcher-reeves"}),
 ]
