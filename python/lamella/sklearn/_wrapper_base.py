@@ -178,11 +178,16 @@ class LamellaEstimator(BaseEstimator):
                 f"{who}: the model function must return a lamella Model, got "
                 f"{type(model).__name__}"
             )
+        one = model.predict(X[:1], verbose=0)
+        if not isinstance(one, np.ndarray):
+            raise ValueError(
+                f"{who}: the model has several outputs; scikit-learn's estimators have "
+                "one"
+            )
+        self._width = int(one.shape[-1])
         if not model.compiled:
             if compile_kwargs["loss"] is None:
-                if not model.built:
-                    model.build((None, *X.shape[1:]))
-                compile_kwargs["loss"] = self._default_loss(model)
+                compile_kwargs["loss"] = self._default_loss()
             model.compile(**compile_kwargs)
         return model
 
@@ -204,9 +209,8 @@ class LamellaEstimator(BaseEstimator):
             **routed(params, "compile"),
         }
 
-    def _default_loss(self, model: Any) -> Any:
+    def _default_loss(self) -> Any:
         """Return the loss of an uncompiled model when none was chosen."""
-        del model
         return "mse"
 
     def _make_callbacks(self, params: Mapping[str, Any]) -> list[Any]:
@@ -304,12 +308,7 @@ class LamellaEstimator(BaseEstimator):
             "verbose": 0,
             **routed(self.get_params(), "predict"),
         }
-        found = self.model_.predict(X, **arguments)
-        if not isinstance(found, np.ndarray):
-            raise ValueError(
-                f"{type(self).__name__}: the model has several outputs; scikit-learn's "
-                "estimators have one"
-            )
+        found: np.ndarray = self.model_.predict(X, **arguments)
         return found
 
     def __sklearn_tags__(self) -> Any:
