@@ -43,12 +43,13 @@ _TABLE: dict[str, Any] = {
     cls.__name__.lower(): cls
     for cls in (SGD, RMSprop, Adagrad, Adadelta, Adam, AdamW, Adamax, Nadam)
 }
-_TABLE.update(
-    {
-        cls.__name__.lower(): cls
-        for cls in (LBFGS, ConjugateGradient, GradientDescent, LevenbergMarquardt)
-    }
-)
+for _cls, _short in (
+    (LBFGS, "lbfgs"),
+    (ConjugateGradient, "cg"),
+    (GradientDescent, "gd"),
+    (LevenbergMarquardt, "lm"),
+):
+    _TABLE[_cls.__name__.lower()] = _TABLE[_short] = _cls
 
 
 def serialize(optimizer: Any) -> Any:
