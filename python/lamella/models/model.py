@@ -53,6 +53,7 @@ class Model(Training):
             "_fast_predict",
             "_orders",
             "_compile_trainable",
+            "_whole_batch",
         }
     )
 
