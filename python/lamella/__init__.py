@@ -47,6 +47,7 @@ _MODULES = (
     "torch",
     "tree",
     "utils",
+    "wrappers",
 )
 
 # name -> (module, attribute); loaded on first use

@@ -35,7 +35,6 @@ class FitLoop:
         validation: ArrayFeed | BatchFeed | None,
         hooks: Any,
         *,
-        whole_batch: Any = None,
         batch_size: int,
         validation_batch_size: int | None,
         shuffle: bool,
@@ -49,7 +48,6 @@ class FitLoop:
         self.feed = feed
         self.validation = validation
         self.hooks = hooks
-        self.whole_batch = whole_batch
         self.batch_size = batch_size
         self.validation_batch_size = validation_batch_size
         self.shuffle = shuffle
@@ -83,7 +81,7 @@ class FitLoop:
                     self.epoch = epoch
                     logs = self._run_epoch(epoch)
                     if model.stop_training:
-                        history.stopped_by = self._who_stopped()
+                        history.stopped_by = "callback"
                         break
         except KeyboardInterrupt:
             history.stopped_by = "interrupt"
@@ -100,10 +98,6 @@ class FitLoop:
         hooks.on_train_end(logs)
         return history
 
-    def _who_stopped(self) -> str:
-        optimizer = None if self.whole_batch is None else self.whole_batch.optimizer
-        return "convergence" if optimizer and optimizer.finished else "callback"
-
     def _can_run_at_once(self) -> bool:
         """Return True if nothing but the History wants to know about an epoch."""
         from lamella.callbacks import History
@@ -111,7 +105,6 @@ class FitLoop:
         callbacks = getattr(self.hooks, "callbacks", None)
         return (
             isinstance(self.feed, ArrayFeed)
-            and self.whole_batch is None
             and self.validation is None
             and self.verbose == 0
             and self.steps is None
@@ -163,20 +156,17 @@ class FitLoop:
         model, hooks = self.model, self.hooks
         model.reset_metrics()
         hooks.on_epoch_begin(epoch)
-        if self.whole_batch is not None:
-            logs = self._run_whole_batch()
-        else:
-            logs = run_epoch(
-                model,
-                "train",
-                self.stream,
-                begin=hooks.on_train_batch_begin,
-                end=hooks.on_train_batch_end,
-                stopped=lambda: model.stop_training,
-                per_batch=needs(hooks, "train"),
-                progress=progress_of(hooks, "train"),
-                epoch=epoch,
-            )
+        logs = run_epoch(
+            model,
+            "train",
+            self.stream,
+            begin=hooks.on_train_batch_begin,
+            end=hooks.on_train_batch_end,
+            stopped=lambda: model.stop_training,
+            per_batch=needs(hooks, "train"),
+            progress=progress_of(hooks, "train"),
+            epoch=epoch,
+        )
         if self.validation is not None and _due(epoch, self.validation_freq):
             steps = limited_steps(self.validation_steps)
             batch = batch_size_for(self.validation, self.validation_batch_size, steps)
@@ -185,17 +175,6 @@ class FitLoop:
             logs.update({f"val_{k}": v for k, v in values.items()})
         logs = dict(sorted(logs.items()))
         hooks.on_epoch_end(epoch, logs)
-        return logs
-
-    def _run_whole_batch(self) -> dict[str, float]:
-        """Make one iteration of an optimizer that sees all the data at once."""
-        hooks = self.hooks
-        hooks.on_train_batch_begin(0)
-        logs: dict[str, float] = self.whole_batch.epoch()
-        hooks.on_train_batch_end(0, logs)
-        progress = progress_of(hooks, "train")
-        if progress is not None:
-            progress(0, logs)
         return logs
 
 
@@ -211,6 +190,8 @@ def run_epoch(
     epoch: int = 0,
 ) -> dict[str, float]:
     """Run one epoch and return the logs at its end."""
+    if mode == "train" and model._whole_batch is not None:
+        return model._whole_batch.run_epoch(begin, end, progress)
     python = model._runs_python(mode)
     feed = stream.feed
     if isinstance(feed, ArrayFeed) and stream.is_whole and not python:

@@ -54,6 +54,7 @@ class Model(Training):
             "_orders",
             "_compile_trainable",
             "_noted",
+            "_whole_batch",
         }
     )
 

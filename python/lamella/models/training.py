@@ -45,6 +45,8 @@ __all__ = ["Training"]
 class Training(Tracing):
     """What a Model does with data."""
 
+    _whole_batch: Any = None  # a running fit with an optimizer of whole batches
+
     # -- compile -------------------------------------------------------------
 
     def compile(
@@ -269,12 +271,12 @@ class Training(Tracing):
         self._prepare(template, leaves)
         self._check_targets(template, leaves)
         steps = steps_per_epoch or feed.num_batches(batch)
-        whole_batch = None
+        verbose = verbosity(verbose)
+        self._whole_batch = None
         if getattr(self.optimizer, "whole_batch", False):
             from lamella.optimizers.whole_batch.fitting import WholeBatchRun
 
-            whole_batch, steps = WholeBatchRun(self, feed, batch_size), 1
-        verbose = verbosity(verbose)
+            self._whole_batch, steps = WholeBatchRun(self, feed, batch_size), 1
         hooks = self._callbacks(
             callbacks,
             add_history=True,
@@ -284,12 +286,13 @@ class Training(Tracing):
             steps=steps,
         )
         self.stop_training = False
+        if self._whole_batch is not None:
+            hooks.append(self._whole_batch)
         loop = FitLoop(
             self,
             feed,
             validation,
             hooks,
-            whole_batch=whole_batch,
             batch_size=batch,
             validation_batch_size=validation_batch_size or batch_size,
             shuffle=bool(shuffle) and shuffle != "batch",

@@ -76,12 +76,13 @@ _TABLE: dict[str, Any] = {
         ScheduleFreeAdamW,
     )
 }
-_TABLE.update(
-    {
-        cls.__name__.lower(): cls
-        for cls in (LBFGS, ConjugateGradient, GradientDescent, LevenbergMarquardt)
-    }
-)
+for _cls, _short in (
+    (LBFGS, "lbfgs"),
+    (ConjugateGradient, "cg"),
+    (GradientDescent, "gd"),
+    (LevenbergMarquardt, "lm"),
+):
+    _TABLE[_cls.__name__.lower()] = _TABLE[_short] = _cls
 
 
 def serialize(optimizer: Any) -> Any:

@@ -257,7 +257,8 @@ class BaseMLP(BaseEstimator):
         network = self._network
         if not incremental or network.model.optimizer is None:
             network.start(self._make_optimizer(), self._loss)
-            self._rate = self.learning_rate_init
+            if self.solver == "sgd":
+                self._set_rate(self.learning_rate_init)
         if self.early_stopping and incremental:
             raise ValueError("partial_fit does not support early_stopping=True")
         validation: Validation | None = None
@@ -274,8 +275,8 @@ class BaseMLP(BaseEstimator):
         order = np.arange(rows, dtype=int)
         batch = self._batch_rows(rows)
         hooks = self._hooks(rows, batch)
-        # As in scikit-learn, weights of an earlier fit (warm_start) do not come back.
-        self._best_weights: Any = None
+        # As in scikit-learn, the best weights of an earlier fit do not come back.
+        self._best_weights: Any = None if self.t_ else network.model.get_weights()
         try:
             self.n_iter_ = 0
             for epoch in range(self.max_iter):
@@ -390,7 +391,7 @@ class BaseMLP(BaseEstimator):
 
     def _set_rate(self, rate: float) -> None:
         self._rate = rate
-        self._network.model.optimizer.learning_rate = rate
+        self._network.set_rate(rate)
 
     def _check_solver(self) -> bool:
         """Raise AttributeError if there is no partial_fit."""

@@ -85,6 +85,7 @@ class Network:
         stack.append(layers.Dense(units[-1], activation=last, dtype=dtype))
         self.model = Sequential(stack)
         self._dense = [x for x in self.model.layers if isinstance(x, layers.Dense)]
+        self._rest = _core.Variable(np.ones((), dtype), trainable=False)
         self._predictor: Any = None
         self._trainer: Any = None
         self._trainer_key: Any = None
@@ -142,10 +143,12 @@ class Network:
 
     # -- training ------------------------------------------------------------------
 
-    def trace(self, loss: Any, alpha: float, weighted: bool) -> Any:
+    def trace(
+        self, loss: Any, alpha: float, weighted: bool, scaled: bool = False
+    ) -> Any:
         """Return the Graph of a training step; its first output is the loss.
 
-        It also adds loss * rows to `self.total`.
+        It also adds loss * rows to `self.total`. `scaled` is for `set_rate`.
         """
         graph = _core.Graph()
         units = self._arguments[0]
@@ -175,7 +178,7 @@ class Network:
             rows = _core.cast(_losses.batch_size_of(x), "float64")
             self.total.assign(self.total.value() + value * rows)
             graph.output("loss", value)
-            graph.set_loss(driven)
+            graph.set_loss(driven * self._rest.value() if scaled else driven)
         return graph
 
     @property
@@ -188,7 +191,16 @@ class Network:
         known = _losses.KERAS_NAMES[self.out_activation]
         canonical = loss == _losses.CANONICAL[self.out_activation][0]
         self.model.compile(optimizer=optimizer, loss=known if canonical else loss)
+        self._rest.assign(np.ones((), self.dtype))
         self._trainer = self._trainer_key = None
+
+    def set_rate(self, rate: float) -> None:
+        """Set the learning rate of plain gradient descent to its last digit.
+
+        The core has it in float32. What is lost there scales the gradient instead.
+        """
+        self.model.optimizer.learning_rate = rate
+        self._rest.assign(np.array(rate / float(np.float32(rate)), self.dtype))
 
     def epoch(
         self,
@@ -212,7 +224,7 @@ class Network:
         x, rest = arrays[0], list(arrays[1:])
         key = (loss, alpha, len(rest))
         if self._trainer is None or self._trainer_key != key:
-            graph = self.trace(loss, alpha, len(rest) > 1)
+            graph = self.trace(loss, alpha, len(rest) > 1, True)
             self._trainer = self._make_trainer(graph)
             self._trainer_key = key
         self.total.assign(np.zeros(()))
@@ -269,6 +281,7 @@ class Network:
         optimizer = self.model.optimizer
         state: dict[str, Any] = {
             "arguments": self._arguments,
+            "rest": self._rest.numpy(),
             "weights": self.model.get_weights(),
         }
         if optimizer is not None:
@@ -281,6 +294,7 @@ class Network:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(*state["arguments"])  # type: ignore[misc]
         self.model.set_weights(state["weights"])
+        self._rest.assign(state["rest"])
         if "optimizer" not in state:
             return
         name, arguments = state["optimizer"]

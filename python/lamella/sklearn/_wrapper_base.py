@@ -178,11 +178,16 @@ class LamellaEstimator(BaseEstimator):
                 f"{who}: the model function must return a lamella Model, got "
                 f"{type(model).__name__}"
             )
+        one = model.predict(X[:1], verbose=0)
+        if not isinstance(one, np.ndarray):
+            raise ValueError(
+                f"{who}: the model has several outputs; scikit-learn's estimators have "
+                "one"
+            )
+        self._width = int(one.shape[-1])
         if not model.compiled:
             if compile_kwargs["loss"] is None:
-                if not model.built:
-                    model.build((None, *X.shape[1:]))
-                compile_kwargs["loss"] = self._default_loss(model)
+                compile_kwargs["loss"] = self._default_loss()
             model.compile(**compile_kwargs)
         return model
 
@@ -204,9 +209,8 @@ class LamellaEstimator(BaseEstimator):
             **routed(params, "compile"),
         }
 
-    def _default_loss(self, model: Any) -> Any:
+    def _default_loss(self) -> Any:
         """Return the loss of an uncompiled model when none was chosen."""
-        del model
         return "mse"
 
     def _make_callbacks(self, params: Mapping[str, Any]) -> list[Any]:
@@ -265,7 +269,9 @@ class LamellaEstimator(BaseEstimator):
             **routed(params, "fit"),
             **fit,
         }
-        names = accepted(Model.fit)[0]
+        if arguments.get("validation_data") is not None:
+            arguments["validation_data"] = self._given(arguments["validation_data"])
+        names = accepted(Model.fit)[0] - {"self", "x", "y"}
         unknown = [k for k in arguments if k not in names]
         if unknown:
             raise TypeError(
@@ -277,6 +283,10 @@ class LamellaEstimator(BaseEstimator):
         history = self.model_.fit(X, y, **arguments)
         for name, values in history.history.items():
             self.history_.setdefault(name, []).extend(values)
+
+    def _given(self, validation_data: Any) -> Any:
+        """Return the user's validation data as the model wants them."""
+        return validation_data
 
     def _weights(self, X: Any, sample_weight: Any) -> Any:
         if sample_weight is None:
@@ -298,12 +308,7 @@ class LamellaEstimator(BaseEstimator):
             "verbose": 0,
             **routed(self.get_params(), "predict"),
         }
-        found = self.model_.predict(X, **arguments)
-        if not isinstance(found, np.ndarray):
-            raise ValueError(
-                f"{type(self).__name__}: the model has several outputs; scikit-learn's "
-                "estimators have one"
-            )
+        found: np.ndarray = self.model_.predict(X, **arguments)
         return found
 
     def __sklearn_tags__(self) -> Any:

@@ -184,18 +184,19 @@ class LamellaClassifier(ClassifierMixin, LamellaEstimator):
         """Return what the loss wants: numbers, or one-hot rows."""
         if self.target_type_ == "multilabel-indicator" or self._is_sparse():
             return numbers
-        if self._outputs() == 1:
+        if self._width == 1:
             return numbers.astype("float32").reshape(-1, 1)
-        return np.eye(self._outputs(), dtype="float32")[numbers]
+        return np.eye(self._width, dtype="float32")[numbers]
+
+    def _given(self, validation_data: Any) -> Any:
+        x, y, *weight = validation_data
+        return x, self._targets(self._numbers(np.asarray(y))), *weight
 
     def _is_sparse(self) -> bool:
         return "sparse" in _name_of(self.model_.loss)
 
-    def _outputs(self) -> int:
-        return int(self.model_.output_shape[-1])
-
-    def _default_loss(self, model: Any) -> Any:
-        if self.target_type_ == "multilabel-indicator" or model.output_shape[-1] == 1:
+    def _default_loss(self) -> Any:
+        if self.target_type_ == "multilabel-indicator" or self._width == 1:
             return "binary_crossentropy"
         return "sparse_categorical_crossentropy"
 

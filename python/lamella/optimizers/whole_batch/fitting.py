@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from lamella import _core
+from lamella.callbacks import Callback
 from lamella.layers import _tree
 from lamella.models.data import ArrayFeed
 from lamella.optimizers.whole_batch.base import WholeBatchOptimizer
@@ -15,8 +17,10 @@ from lamella.optimizers.whole_batch.objective import Collector, Objective
 __all__ = ["WholeBatchRun"]
 
 
-class WholeBatchRun:
+class WholeBatchRun(Callback):
     """One call of `fit` with a WholeBatchOptimizer: an iteration for each epoch.
+
+    It is a callback too, to know when the fit ends.
 
     Args:
         model: compiled and built.
@@ -29,7 +33,8 @@ class WholeBatchRun:
     """
 
     def __init__(self, model: Any, feed: Any, batch_size: int | None) -> None:
-        self.model, self.optimizer = model, model.optimizer
+        super().__init__()
+        self._model, self.optimizer = model, model.optimizer
         assert isinstance(self.optimizer, WholeBatchOptimizer)
         who = f"{model._who()}: fit: {type(self.optimizer).__name__}"
         if not isinstance(feed, ArrayFeed):
@@ -64,7 +69,29 @@ class WholeBatchRun:
                     "is random. Leave out Dropout and noise layers, or use SGD or Adam"
                 )
 
-    def epoch(self) -> dict[str, float]:
+    def run_epoch(
+        self,
+        begin: Callable[..., Any],
+        end: Callable[..., Any],
+        progress: Callable[[int, dict[str, float]], Any] | None,
+    ) -> dict[str, float]:
+        """Make one iteration, as one batch, and return the logs."""
+        begin(0)
+        logs = self._iterate()
+        end(0, logs)
+        if progress is not None:
+            progress(0, logs)
+        return logs
+
+    def on_train_end(self, logs: Any = None) -> None:
+        """Let go of the data, and say in the History why the fit ended."""
+        del logs
+        history = self.model.history
+        if history.stopped_by == "callback" and self.optimizer.finished:
+            history.stopped_by = "convergence"
+        self.model._whole_batch = None
+
+    def _iterate(self) -> dict[str, float]:
         """Make one iteration and return the logs for the weights it found."""
         optimizer, collect = self.optimizer, self.objective.collect
         here = collect.read()

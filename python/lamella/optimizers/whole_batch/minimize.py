@@ -37,7 +37,7 @@ class OptimizeResult(dict[str, Any]):
         nit: number of iterations.
         nfev: number of evaluations of fun.
         path: all points, shape (nit + 1, *x.shape), for plots on the surface of fun.
-        values: fun at the points of the path.
+        path_fun: fun at the points of the path.
         success: whether a tolerance was met.
         message: why it ended.
     """
@@ -52,7 +52,9 @@ class OptimizeResult(dict[str, Any]):
 
     def __repr__(self) -> str:
         width = max(map(len, self), default=0)
-        rows = (f"{k:>{width}}: {v!r}" for k, v in self.items() if k != "path")
+        rows = (
+            f"{k:>{width}}: {v!r}" for k, v in self.items() if not k.startswith("path")
+        )
         return "\n".join(rows)
 
 
@@ -136,7 +138,7 @@ def minimize(
         jac=result["grad"],
         nfev=objective.nfev,
         path=np.array(path).reshape(-1, *start.shape),
-        values=np.array(values),
+        path_fun=np.array(values),
         success=solver.success,
         message=solver.message if solver.finished else message,
     )
