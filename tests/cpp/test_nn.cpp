@@ -256,6 +256,58 @@ class Slope final : public nn::Layer {
   Variable beta_;
 };
 
+TEST(Sequential, RecurrentLayersFollowTheirFormula) {
+  set_random_seed(3);
+  const nn::Sequential net(
+      {2, 1}, {nn::simple_rnn({.units = 1, .activation = "linear", .return_sequences = true})});
+  const nn::Layer& layer = *net.layers()[0];
+  ASSERT_EQ(layer.weights()[1].first, "cell/recurrent_kernel");
+  EXPECT_NEAR(std::abs(bits(layer.weights()[1].second.value())[0]), 1, 1e-6);  // orthogonal
+  const float k = bits(layer.weights()[0].second.value())[0];
+  const float r = bits(layer.weights()[1].second.value())[0];
+  const auto y = bits(net(Tensor::from<float>({2, 3}, Shape{1, 2, 1})));
+  EXPECT_NEAR(y[0], 2 * k, 1e-6);
+  EXPECT_NEAR(y[1], 3 * k + r * 2 * k, 1e-6);
+}
+
+TEST(Sequential, RecurrentKernelsStartOrthogonalAndLstmRemembers) {
+  set_random_seed(3);
+  const nn::Sequential net({4, 2}, {nn::lstm({.units = 3}), nn::dense({.units = 1})});
+  const auto& weights = net.layers()[0]->weights();
+  const auto kernel = bits(weights[1].second.value());
+  for (std::size_t i = 0; i < 3; ++i)
+    for (std::size_t j = 0; j < 3; ++j) {
+      double sum = 0;
+      for (std::size_t c = 0; c < 12; ++c) sum += kernel[i * 12 + c] * kernel[j * 12 + c];
+      EXPECT_NEAR(sum, i == j, 1e-5);
+    }
+  EXPECT_EQ(bits(weights[2].second.value()),
+            (std::vector<float>{0, 0, 0, 1, 1, 1, 0, 0, 0, 0, 0, 0}));
+}
+
+TEST(Sequential, SequencesAreLearnedSavedAndLoaded) {
+  set_random_seed(1);
+  const nn::Sequential net(
+      {6}, {nn::embedding({.input_dim = 4, .output_dim = 5}),
+            nn::lstm({.units = 8, .return_sequences = true}), nn::layer_normalization(),
+            nn::gru({.units = 8}), nn::dense({.units = 1, .activation = "sigmoid"})});
+  EXPECT_EQ(net.output_shape().rank(), 2);
+  std::vector<float> x, y;  // is the first number above 1?
+  for (int i = 0; i < 64; ++i) {
+    for (int t = 0; t < 6; ++t) x.push_back(static_cast<float>((i * 7 + t * t * 3 + i / 5) % 4));
+    y.push_back(x[x.size() - 6] > 1);
+  }
+  Model model = net.compile(
+      {.optimizer = Optimizer("adam", {.learning_rate = 0.02}), .loss = "binary_crossentropy"});
+  const Tensor rows = Tensor::from<float>(x, Shape{64, 6}),
+               target = Tensor::from<float>(y, Shape{64, 1});
+  const auto logs = model.fit(rows, target, {.batch_size = 16, .epochs = 40, .seed = 1});
+  EXPECT_LT(logs.back()[0].second, 0.2 * logs.front()[0].second);
+  const TemporaryFile file;
+  model.save(file.path());
+  EXPECT_EQ(bits(load(file.path()).predict(rows)), bits(model.predict(rows)));
+}
+
 TEST(Sequential, OwnLayerIsTrainedSavedAndLoadedWithoutItsClass) {
   const TemporaryFile file;
   set_random_seed(3);
@@ -368,6 +420,13 @@ TEST(ModelErrors, NameTheLayerTheExpectedAndTheGiven) {
                            "Dense 'head': expected a last axis of size 4, got shape (2, 3)");
   expect_error<ShapeError>([&] { net.model().predict(Tensor::zeros(Shape{2, 3})); },
                            "input 'input_layer': expected shape (None, 4), got (2, 3)");
+}
+
+TEST(ModelErrors, SequencesNameWhatIsWrong) {
+  expect_error<Error>([] { nn::lstm({.units = 0}); }, "LSTM: units must be positive, got units=0");
+  expect_error<Error>([] { nn::embedding({.input_dim = 3}); }, "output_dim=0");
+  expect_error<ShapeError>([] { nn::Sequential({4}, {nn::gru({.units = 2})}); },
+                           "expected input of rank 3 (rows, steps, features)");
 }
 
 TEST(ModelErrors, BadOptions) {

@@ -129,7 +129,7 @@ TABLE = [
         ValueError,
         ["strides and dilation_rate"],
     ),
-    (lambda: L.Dropout(1.0), ValueError, ["Dropout: rate", "[0, 1)", "rate=1.0"]),
+    (lambda: L.Dropout(1.5), ValueError, ["Dropout: rate", "[0, 1]", "rate=1.5"]),
     (lambda: L.Dropout(30), ValueError, ["rate=30", "Did you mean 0.3"]),
     (lambda: L.Dropout(-0.1), ValueError, ["rate=-0.1"]),
     (lambda: L.Dense(3, activation="rleu"), ValueError, ["rleu", "relu"]),

@@ -178,6 +178,39 @@ struct ReshapeOptions {
 };
 LAMELLA_API LayerPtr reshape(const ReshapeOptions& options);
 
+struct EmbeddingOptions {
+  std::int64_t input_dim = 0;   ///< number of rows of the table
+  std::int64_t output_dim = 0;  ///< length of a row
+  std::string name = {};
+};
+/// Numbers 0 .. input_dim - 1 (whole, of any type) -> rows of a table.
+LAMELLA_API LayerPtr embedding(const EmbeddingOptions& options);
+
+struct LayerNormalizationOptions {
+  double epsilon = 1e-3;
+  bool center = true, scale = true;
+  std::string name = {};
+};
+/// Over the last axis.
+LAMELLA_API LayerPtr layer_normalization(const LayerNormalizationOptions& options = {});
+
+/// Activations: tanh, sigmoid, relu, hard_sigmoid, linear. The kernel starts as glorot_uniform, the
+/// recurrent kernel orthogonal, the bias of LSTM's forget gate at 1.
+struct RecurrentLayerOptions {
+  std::int64_t units = 0;
+  std::string activation = "tanh";
+  std::string recurrent_activation = "sigmoid";  ///< of the gates of LSTM and GRU
+  bool use_bias = true;
+  bool return_sequences = false;  ///< all outputs, or the last
+  bool go_backwards = false;      ///< from the last step to the first
+  bool reset_after = true;        ///< of GRU, see ops::RecurrentOptions
+  std::string name = {};
+};
+/// (n, steps, features) -> (n, units), or (n, steps, units) with return_sequences
+LAMELLA_API LayerPtr simple_rnn(const RecurrentLayerOptions& options);
+LAMELLA_API LayerPtr lstm(const RecurrentLayerOptions& options);
+LAMELLA_API LayerPtr gru(const RecurrentLayerOptions& options);
+
 LAMELLA_API LayerPtr flatten(const std::string& name = {});
 LAMELLA_API LayerPtr activation(const std::string& activation, const std::string& name = {});
 

@@ -108,6 +108,8 @@ def check_inputs(spec: Any, inputs: Any, who: str) -> None:
         )
     for one, x in zip(specs, values, strict=True):
         if one is not None and not (x is None and one.optional):
+            if not hasattr(x, "shape"):
+                raise ValueError(f"{who}: expected a tensor or an array, got {x!r}")
             _check_one(one, tuple(x.shape), x.dtype, who)
 
 

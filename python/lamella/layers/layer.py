@@ -642,6 +642,8 @@ class Layer(Operation):
         self._check_initialized()
         if holds_placeholder(args) or (kwargs and holds_placeholder(kwargs)):
             return self.symbolic_call(*args, **kwargs)
+        if not args and not kwargs:
+            raise TypeError(f"{self._who()}: it was called without an input")
         context = call_context
         args = tuple(convert_inputs(self, a) for a in args)
         kwargs = {

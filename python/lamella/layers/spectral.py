@@ -61,7 +61,10 @@ class SpectralNormalization(Wrapper):
         if training:
             vector, kernel = self.normalized_weights()
             self.vector_u.assign(vector)
-            self.kernel.assign(kernel)
+            # The gradient passes the division by: it is that of the new kernel.
+            old = self.kernel.value
+            change = _core.stop_gradient(_core.sub(kernel, old))
+            self.kernel.assign(_core.add(old, change))
         return self.layer(inputs)
 
     def normalized_weights(self) -> tuple[Any, Any]:
