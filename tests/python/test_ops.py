@@ -64,9 +64,7 @@ def test_op_second_derivative_equals_central_difference(case: Case) -> None:
     before = gradient(first - step * direction)[1].numpy()
     want = (after - before) / (2 * step)  # the Hessian is symmetric
     close = {"rtol": 1e-5, "atol": 1e-6 * abs(want).max()}
-    np.testing.assert_allclose(
-        got.numpy(), want, rtol=1e-5, atol=1e-6 * abs(want).max()
-    )
+    np.testing.assert_allclose(got.numpy(), want, **close)
 
 
 @by_name

@@ -17,7 +17,7 @@ LAMELLA_API void backward(const Tensor& root, const Tensor& gradient = {},
 
 /// d(sum of roots . gradients)/d(inputs), without touching stored gradients. With `create_graph`
 /// the results can be differentiated again. An input that roots do not depend on gives an undefined
-/// tensor.
+/// tensor. Of traced tensors the results are traced, too.
 LAMELLA_API std::vector<Tensor> gradients(std::span<const Tensor> roots,
                                           std::span<const Tensor> inputs,
                                           std::span<const Tensor> root_gradients = {},

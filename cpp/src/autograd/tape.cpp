@@ -9,6 +9,8 @@
 #include <random>
 #include <unordered_map>
 
+#include "graph/graph_data.h"
+#include "graph/passes.h"
 #include "lamella/autograd.h"
 #include "lamella/ops.h"
 #include "tensor/tensor_impl.h"
@@ -172,9 +174,40 @@ void backward(const Tensor& root, const Tensor& gradient, bool retain_graph) {
       nullptr);
 }
 
+namespace {
+
+/// Gradients of what is being traced: nodes of the current Graph.
+std::vector<Tensor> traced_gradients(std::span<const Tensor> roots, std::span<const Tensor> inputs,
+                                     std::span<const Tensor> root_gradients) {
+  const GraphPtr graph = current_graph();
+  check<StateError>(graph != nullptr, "gradients: a traced tensor outside of its trace");
+  std::vector<ValueRef> from, wrt;
+  std::vector<Tensor> starts;
+  for (std::size_t i = 0; i < roots.size(); ++i) {
+    const Tensor& root = roots[i];
+    if (!root.is_symbolic()) continue;  // a number depends on nothing
+    const Tensor given = i < root_gradients.size() ? root_gradients[i] : Tensor();
+    check<ShapeError>(given.defined() || root.rank() == 0,
+                      "gradients: a gradient is needed for a result of shape ", root.shape());
+    from.push_back(value_in(graph, root));
+    starts.push_back(given.defined()
+                         ? ops::broadcast_to(ops::cast(given, root.dtype()), root.shape())
+                         : Tensor::full(root.shape(), 1, root.dtype()));
+  }
+  for (const Tensor& t : inputs) wrt.push_back(t.is_symbolic() ? value_in(graph, t) : ValueRef{});
+  std::vector<Tensor> result;
+  for (ValueRef v : differentiate(graph, from, starts, wrt))
+    result.push_back(v.valid() ? symbol(graph, v) : Tensor());
+  return result;
+}
+
+}  // namespace
+
 std::vector<Tensor> gradients(std::span<const Tensor> roots, std::span<const Tensor> inputs,
                               std::span<const Tensor> root_gradients, bool retain_graph,
                               bool create_graph) {
+  if (std::any_of(roots.begin(), roots.end(), [](const Tensor& t) { return t.is_symbolic(); }))
+    return traced_gradients(roots, inputs, root_gradients);
   std::vector<Tensor> starts;
   for (std::size_t i = 0; i < roots.size(); ++i)
     starts.push_back(

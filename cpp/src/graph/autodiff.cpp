@@ -8,6 +8,13 @@ namespace lamella {
 
 std::vector<ValueRef> differentiate(const GraphPtr& graph, ValueRef loss,
                                     std::span<const ValueRef> wrt) {
+  const Spec& spec = graph->spec(loss);
+  const Tensor one = symbol(graph, graph->add_constant(Tensor::full(spec.shape, 1, spec.dtype)));
+  return differentiate(graph, {&loss, 1}, {&one, 1}, wrt);
+}
+
+std::vector<ValueRef> differentiate(const GraphPtr& graph, std::span<const ValueRef> roots,
+                                    std::span<const Tensor> starts, std::span<const ValueRef> wrt) {
   GraphData& g = *graph;
   const std::size_t n = g.nodes.size();
   std::vector<char> depends(n, 0);
@@ -24,13 +31,12 @@ std::vector<ValueRef> differentiate(const GraphPtr& graph, ValueRef loss,
     Tensor& slot = slots[static_cast<std::size_t>(v.index)];
     slot = slot.defined() ? ops::add(slot, t) : t;
   };
-  const Spec& loss_spec = g.spec(loss);
-  add_to(loss, symbol(graph, g.add_constant(Tensor::full(loss_spec.shape, 1, loss_spec.dtype))));
 
   push_graph(graph);
   struct Pop {
     ~Pop() { pop_graph(); }
   } pop;
+  for (std::size_t i = 0; i < roots.size(); ++i) add_to(roots[i], starts[i]);
   const std::string scope_before = g.scope;
   for (std::size_t i = n; i-- > 0;) {
     if (adjoint[i].empty() || !depends[i]) continue;

@@ -24,6 +24,10 @@ std::vector<std::int64_t> bind_inputs(const GraphData& graph, std::span<const Sh
 std::vector<ValueRef> differentiate(const GraphPtr& graph, ValueRef loss,
                                     std::span<const ValueRef> wrt);
 
+/// The same for the sum of roots times their `starts`, which have the roots' shapes.
+std::vector<ValueRef> differentiate(const GraphPtr& graph, std::span<const ValueRef> roots,
+                                    std::span<const Tensor> starts, std::span<const ValueRef> wrt);
+
 /// Everything that must survive: outputs, assigned values, loss, learning rate and `extra`. A pass
 /// updates them through these pointers.
 std::vector<ValueRef*> roots(GraphData& graph, std::span<ValueRef> extra);

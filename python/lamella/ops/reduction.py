@@ -315,7 +315,9 @@ def nanargmin(x: Any, axis: int | None = None, keepdims: bool = False) -> Tensor
 def argsort(x: Any, axis: int | None = -1) -> Tensor:
     """Indices that sort x in ascending order (stable, int32); NaN comes last."""
     x = to_tensor(x)
-    if axis is None or x.ndim == 0:
+    if x.ndim == 0:
+        return _core.full((), 0, "int32")
+    if axis is None:
         x, axis = _core.reshape(x, (-1,)), 0
     return _core.argsort(x, axis)
 
