@@ -103,8 +103,10 @@ def max(
 ) -> Tensor:
     """Largest element over axes, and at least `initial`."""
     x = to_tensor(x)
-    reduce = _core.any if x.dtype == "bool" else _core.max
-    out = cast(reduce(x, _axes(axis), keepdims), x.dtype)
+    dtype = x.dtype
+    out = (_core.any if dtype == "bool" else _core.max)(x, _axes(axis), keepdims)
+    if dtype == "uint8":
+        out = cast(out, dtype)
     return out if initial is None else elementwise.maximum(out, initial)
 
 
@@ -113,8 +115,10 @@ def min(
 ) -> Tensor:
     """Smallest element over axes, and at most `initial`."""
     x = to_tensor(x)
-    reduce = _core.all if x.dtype == "bool" else _core.min
-    out = cast(reduce(x, _axes(axis), keepdims), x.dtype)
+    dtype = x.dtype
+    out = (_core.all if dtype == "bool" else _core.min)(x, _axes(axis), keepdims)
+    if dtype == "uint8":
+        out = cast(out, dtype)
     return out if initial is None else elementwise.minimum(out, initial)
 
 
