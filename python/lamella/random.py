@@ -225,6 +225,8 @@ def dropout(
     """Zeros with probability `rate`, the rest divided by 1 - rate."""
     from lamella.ops.conversion import to_tensor
 
+    if rate == 1:
+        return _core.mul(to_tensor(inputs), 0.0)
     shape = None if noise_shape is None else tuple(noise_shape)
     return _core.dropout(to_tensor(inputs), draw_key(seed), rate, shape)
 

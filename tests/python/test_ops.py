@@ -5,13 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from cases import CASES, Case
+from cases_ops import MORE, SMOOTH
 
 import lamella
 from lamella import _core as c
 
-by_name = pytest.mark.parametrize("case", CASES, ids=lambda k: k.name)
+ALL = [*CASES, *MORE]
+by_name = pytest.mark.parametrize("case", ALL, ids=lambda k: k.name)
 differentiable = pytest.mark.parametrize(
-    "case", [k for k in CASES if k.grad], ids=lambda k: k.name
+    "case", [k for k in ALL if k.grad], ids=lambda k: k.name
 )
 
 
@@ -39,6 +41,30 @@ def test_op_value_float32_is_close_to_float64(case: Case) -> None:
 @differentiable
 def test_op_gradient_equals_central_difference(case: Case) -> None:
     assert lamella.gradcheck(case.op, *case.inputs, step=1e-6, atol=1e-6) <= 1
+
+
+@pytest.mark.parametrize("case", SMOOTH, ids=lambda k: k.name)
+def test_op_second_derivative_equals_central_difference(case: Case) -> None:
+    rng = np.random.default_rng(5)
+    first = case.inputs[0]
+    rest = [c.tensor(x) for x in case.inputs[1:]]
+    weights = c.tensor(rng.normal(size=case.reference(*case.inputs).shape))
+    direction = rng.normal(size=first.shape)
+
+    def gradient(at: np.ndarray) -> tuple[c.Tensor, c.Tensor]:
+        x = c.tensor(at)
+        x.requires_grad = True
+        y = case.op(x, *rest)
+        return x, c.gradients([y], [x], [weights], create_graph=True)[0]
+
+    x, slope = gradient(first)
+    (got,) = c.gradients([slope], [x], [c.tensor(direction)])
+    step = 1e-6
+    after = gradient(first + step * direction)[1].numpy()
+    before = gradient(first - step * direction)[1].numpy()
+    want = (after - before) / (2 * step)  # the Hessian is symmetric
+    close = {"rtol": 1e-5, "atol": 1e-6 * abs(want).max()}
+    np.testing.assert_allclose(got.numpy(), want, **close)
 
 
 @by_name

@@ -9,6 +9,13 @@ namespace lamella {
 
 std::vector<ValueRef> differentiate(const GraphPtr& graph, ValueRef loss,
                                     std::span<const ValueRef> wrt) {
+  const Spec& spec = graph->spec(loss);
+  const Tensor one = symbol(graph, graph->add_constant(Tensor::full(spec.shape, 1, spec.dtype)));
+  return differentiate(graph, {&loss, 1}, {&one, 1}, wrt);
+}
+
+std::vector<ValueRef> differentiate(const GraphPtr& graph, std::span<const ValueRef> roots,
+                                    std::span<const Tensor> starts, std::span<const ValueRef> wrt) {
   GraphData& g = *graph;
   const std::size_t n = g.nodes.size();
   std::vector<char> depends(n, 0);
@@ -25,13 +32,12 @@ std::vector<ValueRef> differentiate(const GraphPtr& graph, ValueRef loss,
     Tensor& slot = slots[static_cast<std::size_t>(v.index)];
     slot = slot.defined() ? ops::add(slot, t) : t;
   };
-  const Spec& loss_spec = g.spec(loss);
-  add_to(loss, symbol(graph, g.add_constant(Tensor::full(loss_spec.shape, 1, loss_spec.dtype))));
 
   push_graph(graph);
   struct Pop {
     ~Pop() { pop_graph(); }
   } pop;
+  for (std::size_t i = 0; i < roots.size(); ++i) add_to(roots[i], starts[i]);
   const std::string scope_before = g.scope;
   for (std::size_t i = n; i-- > 0;) {
     if (adjoint[i].empty() || !depends[i]) continue;
@@ -74,28 +80,28 @@ std::vector<Tensor> traced_gradients(std::span<const Tensor> roots, std::span<co
                                      std::span<const Tensor> root_gradients) {
   const GraphPtr graph = current_graph();
   check<StateError>(graph != nullptr, "gradients: traced tensors need the graph being traced");
-  Tensor total;
+  std::vector<ValueRef> from, wrt;
+  std::vector<Tensor> starts;
   for (std::size_t i = 0; i < roots.size(); ++i) {
-    const bool given = i < root_gradients.size() && root_gradients[i].defined();
-    if (!given) {
-      check<ShapeError>(roots[i].shape().numel() == Dim(1),
-                        "gradients: a gradient is needed for a result of shape ", roots[i].shape(),
-                        "; only a result with one element has the default gradient 1");
+    const Tensor& root = roots[i];
+    if (!root.is_symbolic()) continue;  // a constant depends on nothing
+    const Tensor given = i < root_gradients.size() ? root_gradients[i] : Tensor();
+    if (given.defined()) {
+      check<ShapeError>(given.shape() == root.shape(), "gradients: expected a gradient of shape ",
+                        root.shape(), ", got ", given.shape());
+      starts.push_back(ops::cast(given, root.dtype()));
     } else {
-      check<ShapeError>(root_gradients[i].shape() == roots[i].shape(),
-                        "gradients: expected a gradient of shape ", roots[i].shape(), ", got ",
-                        root_gradients[i].shape());
+      check<ShapeError>(root.shape().numel() == Dim(1),
+                        "gradients: a gradient is needed for a result of shape ", root.shape(),
+                        "; only a result with one element has the default gradient 1");
+      starts.push_back(Tensor::full(root.shape(), 1, root.dtype()));
     }
-    const Tensor term = ops::sum(given ? ops::mul(roots[i], root_gradients[i]) : roots[i]);
-    total = total.defined() ? ops::add(total, term) : term;
+    from.push_back(value_in(graph, root));
   }
-  std::vector<Tensor> result(inputs.size());
-  if (!total.defined() || !total.is_symbolic()) return result;
-  std::vector<ValueRef> wrt;
   for (const Tensor& t : inputs) wrt.push_back(t.is_symbolic() ? value_in(graph, t) : ValueRef{});
-  const std::vector<ValueRef> grads = differentiate(graph, value_in(graph, total), wrt);
-  for (std::size_t i = 0; i < grads.size(); ++i)
-    if (grads[i].valid()) result[i] = symbol(graph, grads[i]);
+  std::vector<Tensor> result;
+  for (ValueRef v : differentiate(graph, from, starts, wrt))
+    result.push_back(v.valid() ? symbol(graph, v) : Tensor());
   return result;
 }
 

@@ -26,6 +26,9 @@ std::vector<ValueRef> differentiate(const GraphPtr& graph, ValueRef loss,
 
 /// Appends the gradients and the update that Graph::set_update gave, once sizes are known.
 void append_update(const GraphPtr& graph);
+/// The same for the sum of roots times their `starts`, which have the roots' shapes.
+std::vector<ValueRef> differentiate(const GraphPtr& graph, std::span<const ValueRef> roots,
+                                    std::span<const Tensor> starts, std::span<const ValueRef> wrt);
 
 /// Everything that must survive: outputs, assigned values, loss, learning rate and `extra`. A pass
 /// updates them through these pointers.

@@ -353,6 +353,20 @@ def vectorize(
 # -- gradients of functions
 
 
+def _differs(x: Tensor) -> bool:
+    """Whether x may depend on what is differentiated (traced: not known yet)."""
+    return bool(x.requires_grad) or not is_concrete(x)
+
+
+def _zeros(x: Tensor) -> Tensor:
+    """Zeros that can be differentiated by: a leaf of the tape, a node of the trace."""
+    if not is_concrete(x):
+        return _core.mul(_core.where(_core.isfinite(x), x, 0.0), 0.0)
+    leaf = _core.full(x.dims, 0, x.dtype)
+    leaf.requires_grad = True
+    return leaf
+
+
 def _transposed(
     pull: Callable[[list[Tensor]], list[Any]], out: list[Tensor], along: list[Tensor]
 ) -> list[Tensor]:
@@ -360,21 +374,21 @@ def _transposed(
 
     `pull` is linear in its argument, so differentiating it there transposes it.
     """
-    at = [_core.mul(x, 0.0).detach() if is_concrete(x) else x * 0.0 for x in out]
-    for x in at:
-        if is_concrete(x):
-            x.requires_grad = True
+    at = [_zeros(x) for x in out]
     pulled = pull(at)
     pairs = [
-        (p, t) for p, t in zip(pulled, along, strict=True) if isinstance(p, Tensor)
+        (p, t)
+        for p, t in zip(pulled, along, strict=True)
+        if isinstance(p, Tensor) and _differs(p)
     ]
     if not pairs:
-        return [_core.mul(x, 0.0) for x in out]
+        return [_core.full(x.dims, 0, x.dtype) for x in out]
     found = _core.gradients(
         [p for p, _ in pairs], at, [cast(t, p.dtype) for p, t in pairs], False, True
     )
     return [
-        _core.mul(x, 0.0) if g is None else g for g, x in zip(found, out, strict=True)
+        _core.full(x.dims, 0, x.dtype) if g is None else g
+        for g, x in zip(found, out, strict=True)
     ]
 
 
@@ -404,7 +418,7 @@ def jvp(
     inputs = []
     for p in primals:
         p = to_tensor(p)
-        if is_concrete(p):
+        if is_concrete(p) and not p.requires_grad:
             p = p.detach()
             p.requires_grad = True
         inputs.append(p)
@@ -415,11 +429,15 @@ def jvp(
     leaves = [to_tensor(x) for x in _leaves(outputs)]
 
     def pull(at: list[Tensor]) -> list[Any]:
-        return _core.gradients(leaves, inputs, at, True, True)
+        live = [(x, u) for x, u in zip(leaves, at, strict=True) if _differs(x)]
+        if not live:
+            return [None for _ in inputs]
+        roots, upstream = ([pair[i] for pair in live] for i in (0, 1))
+        return _core.gradients(roots, inputs, upstream, True, True)
 
     found = iter(_transposed(pull, leaves, [to_tensor(t) for t in tangents]))
-    slopes = _each(lambda _: next(found).detach(), outputs)
-    outputs = _each(lambda x: to_tensor(x).detach(), outputs)
+    slopes = _each(lambda _: next(found), outputs)
+    outputs = _each(to_tensor, outputs)
     return (outputs, slopes, aux) if has_aux else (outputs, slopes)
 
 
@@ -427,11 +445,10 @@ def custom_gradient(f: Callable[..., Any]) -> Callable[..., Any]:
     """Decorator of a function that brings its own gradient.
 
     Args:
-        f: takes tensors, returns (outputs, grad). grad is called as in the backend of
-            Keras that is in use most widely for this, TensorFlow's and JAX's:
-            `grad(*upstream)`, or as on PyTorch `grad(*args, upstream=...)` where it
-            has an argument of that name; it returns one gradient for each argument,
-            is linear in upstream, and written with ops.
+        f: takes tensors, returns (outputs, grad). grad gets the gradients of the
+            outputs, `grad(*upstream)`, or, where it has a later argument of that name,
+            `grad(*args, upstream=...)`; it returns one gradient for each argument, is
+            linear in upstream, and written with ops.
 
     Returns:
         A function that returns the outputs only.
@@ -443,7 +460,8 @@ def custom_gradient(f: Callable[..., Any]) -> Callable[..., Any]:
         held = [_core.stop_gradient(x) for x in inputs]
         outputs, grad = f(*held, **kwargs)
         leaves = [_core.stop_gradient(to_tensor(x)) for x in _leaves(outputs)]
-        named = "upstream" in inspect.signature(grad).parameters
+        names = inspect.signature(grad).parameters
+        named = "upstream" in names and next(iter(names)) != "upstream"
 
         def pull(at: list[Tensor]) -> list[Any]:
             if named:

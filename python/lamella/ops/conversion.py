@@ -311,4 +311,5 @@ def size(x: Any) -> Any:
 
 def stop_gradient(variable: Any) -> Tensor:
     """The value, through which no gradient flows."""
-    return _core.stop_gradient(to_tensor(variable))
+    x = to_tensor(variable)
+    return _core.stop_gradient(x) if x.is_symbolic else x.detach()

@@ -103,8 +103,10 @@ def max(
 ) -> Tensor:
     """Largest element over axes, and at least `initial`."""
     x = to_tensor(x)
-    reduce = _core.any if x.dtype == "bool" else _core.max
-    out = cast(reduce(x, _axes(axis), keepdims), x.dtype)
+    dtype = x.dtype
+    out = (_core.any if dtype == "bool" else _core.max)(x, _axes(axis), keepdims)
+    if dtype == "uint8":
+        out = cast(out, dtype)
     return out if initial is None else elementwise.maximum(out, initial)
 
 
@@ -113,8 +115,10 @@ def min(
 ) -> Tensor:
     """Smallest element over axes, and at most `initial`."""
     x = to_tensor(x)
-    reduce = _core.all if x.dtype == "bool" else _core.min
-    out = cast(reduce(x, _axes(axis), keepdims), x.dtype)
+    dtype = x.dtype
+    out = (_core.all if dtype == "bool" else _core.min)(x, _axes(axis), keepdims)
+    if dtype == "uint8":
+        out = cast(out, dtype)
     return out if initial is None else elementwise.minimum(out, initial)
 
 
@@ -315,7 +319,9 @@ def nanargmin(x: Any, axis: int | None = None, keepdims: bool = False) -> Tensor
 def argsort(x: Any, axis: int | None = -1) -> Tensor:
     """Indices that sort x in ascending order (stable, int32); NaN comes last."""
     x = to_tensor(x)
-    if axis is None or x.ndim == 0:
+    if x.ndim == 0:
+        return _core.full((), 0, "int32")
+    if axis is None:
         x, axis = _core.reshape(x, (-1,)), 0
     return _core.argsort(x, axis)
 
