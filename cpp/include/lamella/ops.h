@@ -125,6 +125,8 @@ LAMELLA_API Tensor cumprod(const Tensor& x, int axis);
 
 // ---- linear algebra and neural networks
 LAMELLA_API Tensor matmul(const Tensor& a, const Tensor& b);
+/// x w^T + bias: x (..., k), w (n, k), bias (n) or undefined; all of one float type.
+LAMELLA_API Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias = {});
 LAMELLA_API Tensor softmax(const Tensor& x, int axis = -1);
 LAMELLA_API Tensor log_softmax(const Tensor& x, int axis = -1);
 
