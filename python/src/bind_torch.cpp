@@ -2,7 +2,6 @@
 // place, hooks, custom gradients and update rules.
 #include "convert.h"
 #include "fast_call.h"
-
 #include "lamella/inplace.h"
 
 namespace lamella::python {
@@ -84,8 +83,7 @@ void bind_gradients(py::module_& m) {
         for (py::handle t : tensors) clear_gradient(t.cast<const Tensor&>());
       },
       py::arg("tensors"), "Forgets the gradients of all of them.");
-  m.def(
-      "has_gradient", [](const Tensor& t) { return t.grad().defined(); }, py::arg("x"));
+  m.def("has_gradient", [](const Tensor& t) { return t.grad().defined(); }, py::arg("x"));
   m.def(
       "add_hook",
       [](const Tensor& t, py::object hook) {
@@ -117,8 +115,7 @@ void bind_gradients(py::module_& m) {
       py::arg("name"), py::arg("inputs"), py::arg("outputs"), py::arg("vjp"),
       "Outputs on the tape as computed from the inputs; vjp turns a list of gradients of the "
       "outputs into those of the inputs.");
-  m.def(
-      "is_leaf", [](const Tensor& t) { return t.is_leaf(); }, py::arg("x"));
+  m.def("is_leaf", [](const Tensor& t) { return t.is_leaf(); }, py::arg("x"));
   m.def(
       "same_value", [](const Tensor& a, const Tensor& b) { return same(a, b); }, py::arg("a"),
       py::arg("b"), "Whether two tensors are one value.");
@@ -147,7 +144,8 @@ void bind_inplace(py::module_& m) {
         pin_memory(t);
         return take(Tensor(t));
       },
-      py::arg("x"), "A writable array over the memory of x; later assignments in place write there.");
+      py::arg("x"),
+      "A writable array over the memory of x; later assignments in place write there.");
   m.def(
       "writable_array",
       [](Tensor& t) {
@@ -167,18 +165,16 @@ void bind_inplace(py::module_& m) {
       },
       py::arg("a"), "A tensor over the memory of a dense, writable array.");
   m.def(
-      "memory_address",
-      [](const Tensor& t) { return reinterpret_cast<std::uintptr_t>(t.raw()); }, py::arg("x"));
+      "memory_address", [](const Tensor& t) { return reinterpret_cast<std::uintptr_t>(t.raw()); },
+      py::arg("x"));
   m.def(
       "linear",
       [](const Tensor& x, const Tensor& w, const py::object& b) {
         return ops::linear(x, w, optional_tensor(b));
       },
       py::arg("x"), py::arg("w"), py::arg("b"), "x w^T + b.");
-  m.def(
-      "sum_all", [](const Tensor& x) { return ops::sum(x); }, py::arg("x"));
-  m.def(
-      "mean_all", [](const Tensor& x) { return ops::mean(x); }, py::arg("x"));
+  m.def("sum_all", [](const Tensor& x) { return ops::sum(x); }, py::arg("x"));
+  m.def("mean_all", [](const Tensor& x) { return ops::mean(x); }, py::arg("x"));
   add_fast_path(m, "sum_all", +[](const Tensor& x) { return ops::sum(x); });
   add_fast_path(m, "mean_all", +[](const Tensor& x) { return ops::mean(x); });
   m.def(
@@ -194,15 +190,13 @@ void bind_inplace(py::module_& m) {
           const auto list = states[i].cast<py::tuple>();
           for (std::size_t k = 0; k < list.size() && k < 3; ++k)
             if (!list[k].is_none()) state[k] = &list[k].cast<Tensor&>();
-          double product = mu_products.is_none()
-                               ? 1
-                               : mu_products[py::int_(i)].cast<double>();
+          double product = mu_products.is_none() ? 1 : mu_products[py::int_(i)].cast<double>();
           update(kind, rule, steps[i].cast<std::int64_t>(), p, g, state, &product);
           if (!mu_products.is_none()) mu_products[py::int_(i)] = product;
         }
       },
-      py::arg("kind"), py::arg("group"), py::arg("steps"), py::arg("parameters"),
-      py::arg("states"), py::arg("mu_products") = py::none(),
+      py::arg("kind"), py::arg("group"), py::arg("steps"), py::arg("parameters"), py::arg("states"),
+      py::arg("mu_products") = py::none(),
       "One update of each parameter by the gradient it has, in place. states: one tuple of up to "
       "three tensors (or None) per parameter, in PyTorch's order.");
 }

@@ -15,8 +15,8 @@ PyObject *face_dtypes = nullptr, *face_operators = nullptr;
 
 bool is_face(PyObject* o) {
   PyTypeObject* type = Py_TYPE(o);
-  return type == face_type || (type != tensor_type && face_type != nullptr &&
-                               PyType_IsSubtype(type, face_type) != 0);
+  return type == face_type ||
+         (type != tensor_type && face_type != nullptr && PyType_IsSubtype(type, face_type) != 0);
 }
 
 /// The C++ object of a Python object of one of the two classes.

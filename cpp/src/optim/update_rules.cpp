@@ -123,8 +123,8 @@ void run(const std::string& kind, const UpdateRule& r, std::int64_t step, const 
   const double rho = rho_inf - 2 * t * std::pow(r.beta2, t) / correction2;
   const T size = static_cast<T>(r.lr / correction1);
   if (rho > 5) {
-    const double rectify = std::sqrt((rho - 4) * (rho - 2) * rho_inf /
-                                     ((rho_inf - 4) * (rho_inf - 2) * rho));
+    const double rectify =
+        std::sqrt((rho - 4) * (rho - 2) * rho_inf / ((rho_inf - 4) * (rho_inf - 2) * rho));
     const T scale = static_cast<T>(rectify * std::sqrt(correction2));
     return e.each([=](T& p, T g, std::int64_t i) {
       moments(g, i);
@@ -152,8 +152,8 @@ void update(const std::string& kind, const UpdateRule& rule, std::int64_t step, 
       for (std::size_t i = 0; i < state.size() && i < 3; ++i) {
         if (state[i] == nullptr) continue;
         check<ShapeError>(state[i]->spec() == parameter.spec(), kind,
-                          ": the state of a parameter of shape ", parameter.shape(),
-                          " has shape ", state[i]->shape());
+                          ": the state of a parameter of shape ", parameter.shape(), " has shape ",
+                          state[i]->shape());
         e.s[i] = static_cast<T*>(writable_elements(*state[i]));
       }
       e.p = static_cast<T*>(writable_elements(parameter));
@@ -162,8 +162,8 @@ void update(const std::string& kind, const UpdateRule& rule, std::int64_t step, 
       e.shrink = rule.decoupled ? static_cast<T>(1 - rule.lr * rule.weight_decay) : T(1);
       run<T>(kind, rule, step, e, mu_product);
     } else {
-      throw DTypeError(detail::format(kind, ": expected float parameters, got ",
-                                      name(parameter.dtype())));
+      throw DTypeError(
+          detail::format(kind, ": expected float parameters, got ", name(parameter.dtype())));
     }
   });
 }

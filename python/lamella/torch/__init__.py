@@ -1,17 +1,20 @@
 """lamella with PyTorch's idiom: `import lamella.torch as torch`.
 
-Tensors that record how they were computed, `nn`, `optim`, `utils.data`: lectures written for
+Tensors that record how they were computed, `nn`, `optim`, `utils.data`: lectures
+written for
 PyTorch run unchanged. docs/torch.md says what is there and what is not.
 
 Example:
     >>> import lamella.torch as torch
-    >>> model = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU(), torch.nn.Linear(3, 1))
+    >>> model = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU(),
+    torch.nn.Linear(3, 1))
     >>> model(torch.zeros(5, 2)).shape
     torch.Size([5, 1])
 """
 
 from __future__ import annotations
 
+import builtins as _builtins
 import math as _math
 from types import SimpleNamespace
 from typing import Any
@@ -61,12 +64,45 @@ from .pointwise import FUNCTIONS, METHODS, result_type
 from .serialization import load, save
 from .tensor import Tensor
 
-__all__ = ["Generator", "Size", "Tensor", "as_tensor", "asarray", "autograd", "default_generator",
-           "device", "dtype", "enable_grad", "finfo", "float32", "float64", "from_numpy",
-           "get_default_dtype", "iinfo", "inference_mode", "initial_seed", "int32", "int64",
-           "is_grad_enabled", "load", "manual_seed", "methods", "nn", "no_grad", "optim",
-           "promote_types", "result_type", "save", "seed", "set_default_dtype",
-           "set_grad_enabled", "set_printoptions", "tensor", "uint8", "utils"]  # fmt: skip
+__all__ = [
+    "Generator",
+    "Size",
+    "Tensor",
+    "as_tensor",
+    "asarray",
+    "autograd",
+    "default_generator",
+    "device",
+    "dtype",
+    "enable_grad",
+    "finfo",
+    "float32",
+    "float64",
+    "from_numpy",
+    "get_default_dtype",
+    "iinfo",
+    "inference_mode",
+    "initial_seed",
+    "int32",
+    "int64",
+    "is_grad_enabled",
+    "load",
+    "manual_seed",
+    "methods",
+    "nn",
+    "no_grad",
+    "optim",
+    "promote_types",
+    "result_type",
+    "save",
+    "seed",
+    "set_default_dtype",
+    "set_grad_enabled",
+    "set_printoptions",
+    "tensor",
+    "uint8",
+    "utils",
+]
 
 __version__ = "2.13.0+lamella"
 
@@ -79,15 +115,47 @@ strided = "torch.strided"
 pi, e, inf, nan = _math.pi, _math.e, _math.inf, _math.nan
 newaxis = None
 
-_NN_FUNCTIONS = ("relu", "relu_", "softmax", "log_softmax", "selu", "celu", "prelu", "rrelu",
-                 "dropout", "alpha_dropout", "embedding", "conv1d", "conv2d", "conv3d",
-                 "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "max_pool1d",
-                 "max_pool2d", "max_pool3d", "avg_pool1d", "adaptive_avg_pool1d", "batch_norm",
-                 "layer_norm", "group_norm", "instance_norm", "bilinear", "cosine_similarity",
-                 "pairwise_distance", "threshold", "pixel_shuffle", "hardshrink",
-                 "binary_cross_entropy_with_logits", "cosine_embedding_loss",
-                 "hinge_embedding_loss", "kl_div", "margin_ranking_loss", "poisson_nll_loss",
-                 "triplet_margin_loss")  # fmt: skip
+_NN_FUNCTIONS = (
+    "relu",
+    "relu_",
+    "softmax",
+    "log_softmax",
+    "selu",
+    "celu",
+    "prelu",
+    "rrelu",
+    "dropout",
+    "alpha_dropout",
+    "embedding",
+    "conv1d",
+    "conv2d",
+    "conv3d",
+    "conv_transpose1d",
+    "conv_transpose2d",
+    "conv_transpose3d",
+    "max_pool1d",
+    "max_pool2d",
+    "max_pool3d",
+    "avg_pool1d",
+    "adaptive_avg_pool1d",
+    "batch_norm",
+    "layer_norm",
+    "group_norm",
+    "instance_norm",
+    "bilinear",
+    "cosine_similarity",
+    "pairwise_distance",
+    "threshold",
+    "pixel_shuffle",
+    "hardshrink",
+    "binary_cross_entropy_with_logits",
+    "cosine_embedding_loss",
+    "hinge_embedding_loss",
+    "kl_div",
+    "margin_ranking_loss",
+    "poisson_nll_loss",
+    "triplet_margin_loss",
+)
 for _name in _NN_FUNCTIONS:
     FUNCTIONS[_name] = getattr(_F, _name)
 for _name in ("relu", "softmax", "log_softmax", "relu_", "hardshrink"):
@@ -177,7 +245,7 @@ def _legacy(d: dtype) -> Any:
     """FloatTensor and its like."""
 
     def make(*args: Any) -> Any:
-        made = Tensor(*args) if args and isinstance(args[0], _INT) else None
+        made = Tensor(*args) if args and isinstance(args[0], _builtins.int) else None
         if made is not None or not args:
             return (Tensor() if made is None else made).to(d)
         return tensor(args[0], dtype=d)
@@ -185,7 +253,6 @@ def _legacy(d: dtype) -> Any:
     return make
 
 
-_INT = type(0)
 FloatTensor, DoubleTensor = _legacy(float32), _legacy(float64)
 LongTensor, IntTensor = _legacy(int64), _legacy(int32)
 BoolTensor, ByteTensor = _legacy(bool_), _legacy(uint8)

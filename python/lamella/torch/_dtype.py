@@ -77,7 +77,8 @@ def as_dtype(d: Any) -> dtype:
     found = BY_NAME.get(name)
     if found is None:
         raise TypeError(
-            f"dtype: expected one of {', '.join(BY_NAME)}, got {d!r}; lamella.torch has no others"
+            f"dtype: expected one of {', '.join(BY_NAME)}, got {d!r}; lamella.torch "
+            "has no others"
         )
     return found
 
@@ -127,6 +128,9 @@ class device:
     """
 
     __slots__ = ("index", "type")
+
+    type: str
+    index: int | None
 
     def __init__(self, type: Any = "cpu", index: int | None = None) -> None:
         if isinstance(type, device):

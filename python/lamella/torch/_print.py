@@ -44,7 +44,8 @@ def set_printoptions(
         edgeitems: how many elements at each end are then shown (3).
         linewidth: characters a line (80).
         profile: "default", "short" or "full" sets all of them.
-        sci_mode: True or False forces scientific notation on or off; None decides by the values.
+        sci_mode: True or False forces scientific notation on or off; None decides by
+            the values.
     """
     global _options
     new = dataclasses.replace(_PROFILES[profile] if profile else _options)
@@ -86,9 +87,6 @@ class _Formatter:
             self.scientific = _options.sci_mode
         shown = finite.tolist()
         self.width = max([len(self._finite(v)) for v in shown], default=1)
-        if finite.size != values.size:
-            odd = values[~(np.isfinite(values) & (values != 0))].tolist()
-            self.width = max(self.width, *(len(self._one(v)) for v in odd))
 
     def _finite(self, v: float) -> str:
         if self.scientific:

@@ -12,8 +12,19 @@ from lamella import _core
 
 from .tensor import Tensor, shape_of, wrap
 
-__all__ = ["Function", "Variable", "backward", "enable_grad", "functional", "grad", "gradcheck",
-           "inference_mode", "is_grad_enabled", "no_grad", "set_grad_enabled"]  # fmt: skip
+__all__ = [
+    "Function",
+    "Variable",
+    "backward",
+    "enable_grad",
+    "functional",
+    "grad",
+    "gradcheck",
+    "inference_mode",
+    "is_grad_enabled",
+    "no_grad",
+    "set_grad_enabled",
+]
 
 is_grad_enabled = _core.is_grad_enabled
 
@@ -29,7 +40,7 @@ class _Mode:
     def __new__(cls, *args: Any, **options: Any) -> Any:
         made = super().__new__(cls)
         if cls._bare and len(args) == 1 and callable(args[0]) and not options:
-            made.__init__()
+            cls.__init__(made)
             return made(args[0])
         return made
 
@@ -91,7 +102,7 @@ class inference_mode(_Mode):
 
 
 class set_grad_enabled(_Mode):
-    """Sets whether operations are recorded, at once; as a context manager until its end."""
+    """Sets whether operations are recorded, at once or for the length of a `with`."""
 
     _bare = False
 
@@ -105,6 +116,7 @@ class set_grad_enabled(_Mode):
         pass
 
     def __call__(self, function: Callable[..., Any]) -> Any:
+        """See the base class."""
         self.__exit__()
         return super().__call__(function)
 
@@ -129,7 +141,8 @@ def _starts(outputs: list[Any], gradients: Any) -> list[Any]:
             g = _core.full(shape_of(y), 1.0, y.dtype.name)
         elif shape_of(g) != shape_of(y):
             raise RuntimeError(
-                f"Mismatch in shape: grad_output[0] has a shape of {shape_of(g)} and output[0] has "
+                f"Mismatch in shape: grad_output[0] has a shape of {shape_of(g)} and "
+                "output[0] has "
                 f"a shape of {shape_of(y)}."
             )
         starts.append(g)
@@ -137,11 +150,16 @@ def _starts(outputs: list[Any], gradients: Any) -> list[Any]:
 
 
 def grad(
-    outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph: bool | None = None,
-    create_graph: bool = False, allow_unused: bool | None = None, is_grads_batched: bool = False,
+    outputs: Any,
+    inputs: Any,
+    grad_outputs: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    allow_unused: bool | None = None,
+    is_grads_batched: bool = False,
     materialize_grads: bool = False,
-) -> tuple[Any, ...]:  # fmt: skip
-    """Gradients of the outputs' sum with respect to the inputs; `grad` of no tensor changes.
+) -> tuple[Any, ...]:
+    """Gradients of the outputs' sum by the inputs; `grad` of no tensor changes.
 
     Args:
         outputs: tensors that were computed from the inputs.
@@ -150,6 +168,7 @@ def grad(
         retain_graph: whether the graph can be walked again; None: as create_graph.
         create_graph: whether the gradients can be differentiated.
         allow_unused: None instead of an error for an input that plays no part.
+        is_grads_batched: accepted if False.
         materialize_grads: zeros for such inputs.
 
     Raises:
@@ -169,7 +188,8 @@ def grad(
             g = _core.full(shape_of(t), 0.0, t.dtype.name)
         if g is None and not allow_unused:
             raise RuntimeError(
-                "One of the differentiated Tensors appears to not have been used in the graph. "
+                "One of the differentiated Tensors appears to not have been used in "
+                "the graph. "
                 "Set allow_unused=True if this is the desired behavior."
             )
         result.append(None if g is None else wrap(g))
@@ -190,9 +210,12 @@ def accumulate_into(
 
 
 def backward(
-    tensors: Any, grad_tensors: Any = None, retain_graph: bool | None = None,
-    create_graph: bool = False, inputs: Any = None,
-) -> None:  # fmt: skip
+    tensors: Any,
+    grad_tensors: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    inputs: Any = None,
+) -> None:
     """Adds the gradients of the tensors' sum to `grad` of their leaves."""
     roots = _listed(tensors)
     starts = _starts(roots, grad_tensors)
@@ -228,7 +251,7 @@ class _Context:
 
 
 class Function:
-    """A computation with a gradient of one's own: subclass it with static forward and backward.
+    """A computation with a gradient of one's own: static forward and backward.
 
     Example:
         >>> import lamella.torch as torch
@@ -248,12 +271,14 @@ class Function:
 
     @staticmethod
     def forward(*args: Any, **options: Any) -> Any:
+        """Applies the module."""
         raise NotImplementedError(
             "autograd.Function: write a static method forward(ctx, ...)"
         )
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:
+        """Gradients of the inputs from those of the outputs."""
         raise NotImplementedError(
             "autograd.Function: write a static method backward(ctx, ...)"
         )
@@ -282,7 +307,8 @@ class Function:
             found = found if isinstance(found, tuple | list) else (found,)
             if len(found) != len(args):
                 raise RuntimeError(
-                    f"function {cls.__name__}Backward returned an incorrect number of gradients "
+                    f"function {cls.__name__}Backward returned an incorrect number of "
+                    "gradients "
                     f"(expected {len(args)}, got {len(found)})"
                 )
             return [found[i] if context.needs_input_grad[i] else None for i in places]
@@ -303,9 +329,14 @@ def Variable(data: Any, requires_grad: bool = False) -> Any:
 
 
 def gradcheck(
-    func: Callable[..., Any], inputs: Any, *, eps: float = 1e-6, atol: float = 1e-5,
-    rtol: float = 1e-3, raise_exception: bool = True,
-) -> bool:  # fmt: skip
+    func: Callable[..., Any],
+    inputs: Any,
+    *,
+    eps: float = 1e-6,
+    atol: float = 1e-5,
+    rtol: float = 1e-3,
+    raise_exception: bool = True,
+) -> bool:
     """Compares gradients with central differences; inputs in float64."""
     arrays = [x.detach() for x in _listed(inputs)]
 
@@ -332,9 +363,12 @@ def _leaves(inputs: Any, create_graph: bool) -> list[Any]:
 
 
 def jacobian(
-    func: Callable[..., Any], inputs: Any, create_graph: bool = False, strict: bool = False,
+    func: Callable[..., Any],
+    inputs: Any,
+    create_graph: bool = False,
+    strict: bool = False,
     vectorize: bool = False,
-) -> Any:  # fmt: skip
+) -> Any:
     """All derivatives of func's outputs with respect to its inputs.
 
     Returns:
@@ -371,17 +405,22 @@ def jacobian(
 
 
 def hessian(
-    func: Callable[..., Any], inputs: Any, create_graph: bool = False, strict: bool = False,
+    func: Callable[..., Any],
+    inputs: Any,
+    create_graph: bool = False,
+    strict: bool = False,
     vectorize: bool = False,
-) -> Any:  # fmt: skip
+) -> Any:
     """All second derivatives of a function with one value."""
 
     def first(*x: Any) -> Any:
         with enable_grad():
             y = func(*x)
         if y.numel() != 1:
-            raise RuntimeError("The Tensor returned by the function given to hessian should "
-                               "contain a single element")  # fmt: skip
+            raise RuntimeError(
+                "The Tensor returned by the function given to hessian should "
+                "contain a single element"
+            )
         g = grad(y, x, create_graph=True, materialize_grads=True)
         return g[0] if isinstance(inputs, Tensor) else g
 

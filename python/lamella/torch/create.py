@@ -18,9 +18,13 @@ __all__ = ["Generator", "default_generator", "initial_seed", "manual_seed", "see
 
 
 def tensor(
-    data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False,
+    data: Any,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
     pin_memory: bool = False,
-) -> Any:  # fmt: skip
+) -> Any:
     """A copy of data as a tensor: floats in the default type, integers in int64."""
     _place(device)
     return new_tensor(data, dtype, requires_grad)
@@ -46,7 +50,8 @@ def from_numpy(ndarray: Any) -> Any:
         raise TypeError(f"expected np.ndarray (got {type(ndarray).__name__})")
     if ndarray.dtype.name not in dt.BY_NAME:
         raise TypeError(
-            f"can't convert np.ndarray of type numpy.{ndarray.dtype.name}. The only supported "
+            f"can't convert np.ndarray of type numpy.{ndarray.dtype.name}. The only "
+            "supported "
             f"types are: {', '.join(dt.BY_NAME)}."
         )
     return new_tensor(ndarray, share=True)
@@ -66,23 +71,35 @@ def _new(value: Any, requires_grad: bool) -> Any:
 
 def _constant(name: str, value: float) -> None:
     def function(
-        *size: Any, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None,
-        requires_grad: bool = False, pin_memory: bool = False, memory_format: Any = None,
+        *size: Any,
+        out: Any = None,
+        dtype: Any = None,
+        layout: Any = None,
+        device: Any = None,
+        requires_grad: bool = False,
+        pin_memory: bool = False,
+        memory_format: Any = None,
         size_: Any = None,
-    ) -> Any:  # fmt: skip
+    ) -> Any:
         _place(device)
         d = dt.get_default_dtype() if dtype is None else dt.as_dtype(dtype)
         shape = sizes(size)
         if any(n < 0 for n in shape):
             raise RuntimeError(
-                f"Trying to create tensor with negative dimension {min(shape)}: {list(shape)}"
+                f"Trying to create tensor with negative dimension {min(shape)}: "
+                f"{list(shape)}"
             )
         return store(_new(_core.full(shape, value, d.name), requires_grad), out)
 
     def like(
-        input: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False,
-        memory_format: Any = None, layout: Any = None,
-    ) -> Any:  # fmt: skip
+        input: Any,
+        *,
+        dtype: Any = None,
+        device: Any = None,
+        requires_grad: bool = False,
+        memory_format: Any = None,
+        layout: Any = None,
+    ) -> Any:
         d = dtype_of(input) if dtype is None else dt.as_dtype(dtype)
         return function(
             shape_of(input), dtype=d, device=device, requires_grad=requires_grad
@@ -108,9 +125,14 @@ _constant("empty", 0.0)
 
 @publish("full", method=False)
 def full(
-    size: Any, fill_value: Any, *, out: Any = None, dtype: Any = None, device: Any = None,
+    size: Any,
+    fill_value: Any,
+    *,
+    out: Any = None,
+    dtype: Any = None,
+    device: Any = None,
     requires_grad: bool = False,
-) -> Any:  # fmt: skip
+) -> Any:
     """A tensor filled with one value, whose kind gives the type."""
     _place(device)
     if isinstance(fill_value, Tensor):
@@ -136,8 +158,14 @@ METHODS["new_tensor"] = lambda self, data, **o: tensor(
 
 
 @publish("eye", method=False)
-def eye(n: int, m: int | None = None, *, dtype: Any = None, requires_grad: bool = False,
-        device: Any = None) -> Any:  # fmt: skip
+def eye(
+    n: int,
+    m: int | None = None,
+    *,
+    dtype: Any = None,
+    requires_grad: bool = False,
+    device: Any = None,
+) -> Any:
     """Ones on the diagonal."""
     d = dt.get_default_dtype() if dtype is None else dt.as_dtype(dtype)
     return new_tensor(np.eye(n, m, dtype=d.name), requires_grad=requires_grad)
@@ -145,9 +173,15 @@ def eye(n: int, m: int | None = None, *, dtype: Any = None, requires_grad: bool 
 
 @publish("arange", method=False)
 def arange(
-    start: Any, end: Any = None, step: Any = 1, *, out: Any = None, dtype: Any = None,
-    device: Any = None, requires_grad: bool = False,
-) -> Any:  # fmt: skip
+    start: Any,
+    end: Any = None,
+    step: Any = 1,
+    *,
+    out: Any = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Any:
     """start, start + step, ... below end; int64 when all three are integers."""
     if end is None:
         start, end = 0, start
@@ -181,9 +215,15 @@ def range_(start: Any = 0, end: Any = 0, step: Any = 1, *, dtype: Any = None) ->
 
 @publish("linspace", method=False)
 def linspace(
-    start: Any, end: Any, steps: int, *, out: Any = None, dtype: Any = None, device: Any = None,
+    start: Any,
+    end: Any,
+    steps: int,
+    *,
+    out: Any = None,
+    dtype: Any = None,
+    device: Any = None,
     requires_grad: bool = False,
-) -> Any:  # fmt: skip
+) -> Any:
     """`steps` values from start to end."""
     d = dt.get_default_dtype() if dtype is None else dt.as_dtype(dtype)
     start, end = (v.item() if isinstance(v, Tensor) else v for v in (start, end))
@@ -200,9 +240,15 @@ def linspace(
 
 @publish("logspace", method=False)
 def logspace(
-    start: Any, end: Any, steps: int, base: float = 10.0, *, dtype: Any = None,
-    requires_grad: bool = False, device: Any = None,
-) -> Any:  # fmt: skip
+    start: Any,
+    end: Any,
+    steps: int,
+    base: float = 10.0,
+    *,
+    dtype: Any = None,
+    requires_grad: bool = False,
+    device: Any = None,
+) -> Any:
     """`steps` values from base**start to base**end."""
     d = dt.get_default_dtype() if dtype is None else dt.as_dtype(dtype)
     values = np.logspace(start, end, steps, base=base).astype(d.name)
@@ -310,9 +356,15 @@ def gaussian(shape: Any, mean: float, std: float, d: Any, generator: Any = None)
 
 def _random(name: str, draw: Any) -> None:
     def function(
-        *size: Any, generator: Any = None, out: Any = None, dtype: Any = None, layout: Any = None,
-        device: Any = None, requires_grad: bool = False, pin_memory: bool = False,
-    ) -> Any:  # fmt: skip
+        *size: Any,
+        generator: Any = None,
+        out: Any = None,
+        dtype: Any = None,
+        layout: Any = None,
+        device: Any = None,
+        requires_grad: bool = False,
+        pin_memory: bool = False,
+    ) -> Any:
         _place(device)
         d = dt.get_default_dtype() if dtype is None else dt.as_dtype(dtype)
         return store(
@@ -336,8 +388,14 @@ _random("randn", gaussian)
 
 
 @publish("normal", method=False)
-def normal(mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Any = None,
-           out: Any = None) -> Any:  # fmt: skip
+def normal(
+    mean: Any = 0.0,
+    std: Any = 1.0,
+    size: Any = None,
+    *,
+    generator: Any = None,
+    out: Any = None,
+) -> Any:
     """Normal numbers; mean and std may be tensors."""
     if size is None:
         like = mean if isinstance(mean, Tensor) else std
@@ -349,9 +407,16 @@ def normal(mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Any 
 
 @publish("randint", method=False)
 def randint(
-    low: int, high: Any = None, size: Any = None, *, generator: Any = None, out: Any = None,
-    dtype: Any = None, device: Any = None, requires_grad: bool = False,
-) -> Any:  # fmt: skip
+    low: int,
+    high: Any = None,
+    size: Any = None,
+    *,
+    generator: Any = None,
+    out: Any = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Any:
     """Integers in [low, high), or in [0, low)."""
     if size is None and not isinstance(high, int | None):
         low, high, size = 0, low, high
@@ -400,7 +465,8 @@ def multinomial(
         p = row.astype(np.float64)
         if not replacement and np.count_nonzero(p) < num_samples:
             raise RuntimeError(
-                "multinomial: cannot sample more non-zero elements than there are, without "
+                "multinomial: cannot sample more non-zero elements than there are, "
+                "without "
                 "replacement"
             )
         return rng.choice(len(p), num_samples, replacement, p / p.sum())

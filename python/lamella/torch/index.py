@@ -85,7 +85,8 @@ def _getitem(self: Any, key: Any) -> Any:
         if len(arrays) == 1 and first.dtype == bool:
             if first.shape != shape[: first.ndim]:
                 raise IndexError(
-                    f"The shape of the mask {list(first.shape)} at index 0 does not match the "
+                    f"The shape of the mask {list(first.shape)} at index 0 does not "
+                    "match the "
                     f"shape of the indexed tensor {list(shape)} at index 0"
                 )
             return _take(self, first.ndim, np.flatnonzero(first).astype(np.int64))
@@ -101,7 +102,8 @@ def _getitem(self: Any, key: Any) -> Any:
 def _check_ints(x: Any, key: Any) -> None:
     if isinstance(key, int) and not shape_of(x):
         raise IndexError(
-            "invalid index of a 0-dim tensor. Use `tensor.item()` in Python to convert a 0-dim "
+            "invalid index of a 0-dim tensor. Use `tensor.item()` in Python to convert "
+            "a 0-dim "
             "tensor to a Python number"
         )
 
@@ -123,7 +125,29 @@ def _flat(arrays: list[Any], shape: Any) -> Any:
 def _places(shape: Any, key: Any) -> Any:
     """Which elements, counted in a row, a key of any kind names."""
     numbers = np.arange(math.prod(shape), dtype=np.int64).reshape(shape)
-    return np.ascontiguousarray(numbers[key])
+    first, then = _in_two(key)
+    found = numbers[first] if then is None else numbers[first][then]
+    return np.ascontiguousarray(found)
+
+
+def _in_two(key: Any) -> tuple[Any, Any]:
+    """Integers first, arrays then: numpy would treat integers as arrays."""
+    parts = key if isinstance(key, tuple) else (key,)
+    if not any(isinstance(k, np.ndarray) for k in parts):
+        return key, None
+    first: list[Any] = []
+    then: list[Any] = []
+    for k in parts:
+        if isinstance(k, int | np.integer):
+            first.append(k)
+            continue
+        count = k.ndim if isinstance(k, np.ndarray) and k.dtype == bool else 1
+        if k is not None:
+            first += [k] if k is Ellipsis else [slice(None)] * count
+        then.append(k)
+    if len(then) == len(parts):
+        return key, None
+    return tuple(first), tuple(then)
 
 
 def assign(base: Any, key: Any, value: Any) -> Any:
@@ -168,8 +192,12 @@ def _setitem(self: Any, key: Any, value: Any) -> None:
             source = source[0]
     if self._view is None:
         array = _core.writable_array(self)
+        first, then = _in_two(key)
         try:
-            array[key] = source
+            if then is None:
+                array[first] = source
+            else:
+                array[first][then] = source
         except ValueError as error:
             raise RuntimeError(f"index assignment: {error}") from None
         if self._views is not None:
@@ -178,7 +206,9 @@ def _setitem(self: Any, key: Any, value: Any) -> None:
             push_views(self)
         return
     array = np.array(_core.Tensor.numpy(self))
-    array[key] = source
+    flat = array.reshape(-1)
+    where = _places(array.shape, key)
+    flat[where] = np.broadcast_to(source, where.shape)
     self._assign(_core.from_numpy(array, True))
 
 
@@ -190,7 +220,7 @@ METHODS["__setitem__"] = _setitem
 
 
 def _grid(index: Any, axis: int) -> Any:
-    """Places, counted in a row, of out[i][j] = x[index[i][j]][j] (and so on for any axis)."""
+    """Places, counted in a row, of out[i][j] = x[index[i][j]][j] for any axis."""
     return np.ogrid[tuple(slice(n) for n in index.shape)][:axis]
 
 
@@ -201,7 +231,8 @@ def _along(shape: Any, dim: int, index: Any, name: str) -> Any:
         raise RuntimeError(f"{name}(): Expected dtype int64 for index")
     if i.ndim != len(shape):
         raise RuntimeError(
-            f"Index tensor must have the same number of dimensions as input tensor: got {i.ndim} "
+            "Index tensor must have the same number of dimensions as input tensor: "
+            f"got {i.ndim} "
             f"and {len(shape)}"
         )
     if i.size and (i.min() < 0 or i.max() >= shape[dim]):
@@ -218,7 +249,7 @@ def _along(shape: Any, dim: int, index: Any, name: str) -> Any:
 
 @publish("gather")
 def gather(input: Any, dim: int, index: Any) -> Any:
-    """out[i][j] = input[index[i][j]][j] for dim 0, input[i][index[i][j]] for dim 1, ..."""
+    """Elements by number along dim: out[i][j] = input[index[i][j]][j] for dim 0."""
     axis = one_axis(dim, len(shape_of(input)))
     where = _along(shape_of(input), axis, index, "gather")
     return wrap(
@@ -363,7 +394,8 @@ def masked_fill(input: Any, mask: Any, value: Any) -> Any:
     """input with one value where the mask holds."""
     if dtype_of(mask) is not dt.bool_:
         raise RuntimeError(
-            f"masked_fill_ only supports boolean masks, but got mask with dtype {mask.dtype}"
+            "masked_fill_ only supports boolean masks, but got mask with dtype "
+            f"{mask.dtype}"
         )
     a, b, _ = pair(value, input, dtype_of(input))
     return wrap(_core.where(mask, a, b))
@@ -379,7 +411,7 @@ def masked_scatter(input: Any, mask: Any, source: Any) -> Any:
 
 @publish("nonzero")
 def nonzero(input: Any, *, as_tuple: bool = False) -> Any:
-    """The indices of elements that are not zero: one a row, or a tuple with one tensor an axis."""
+    """Indices of elements that are not zero: one a row, or a tensor for each axis."""
     found = np.nonzero(_core.Tensor.numpy(input))
     if as_tuple:
         return tuple(new_tensor(f) for f in found)

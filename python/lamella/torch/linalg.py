@@ -41,16 +41,19 @@ def matmul(input: Any, other: Any, *, out: Any = None) -> Any:
         if len(a) == len(b) == 1:
             raise RuntimeError(
                 "inconsistent tensor size, expected tensor "
-                f"[{a[0]}] and src [{b[0]}] to have the same number of elements, but got "
+                f"[{a[0]}] and src [{b[0]}] to have the same number of elements, but "
+                "got "
                 f"{a[0]} and {b[0]} elements respectively"
             )
         if len(b) == 1:
             raise RuntimeError(
-                f"size mismatch, got input ({a[-2]}), mat ({a[-2]}x{a[-1]}), vec ({b[0]})"
+                f"size mismatch, got input ({a[-2]}), mat ({a[-2]}x{a[-1]}), vec "
+                f"({b[0]})"
             )
         rows = math.prod(a[:-1]) if len(b) == 2 else a[-2] if len(a) > 1 else 1
         raise RuntimeError(
-            f"mat1 and mat2 shapes cannot be multiplied ({rows}x{a[-1]} and {inner}x{b[-1]})"
+            f"mat1 and mat2 shapes cannot be multiplied ({rows}x{a[-1]} and "
+            f"{inner}x{b[-1]})"
         )
     y = wrap(_core.matmul(input, other))
     return store(y if dtype_of(y) is dtype_of(input) else y.to(dtype_of(input)), out)
@@ -174,7 +177,7 @@ def cdist(x1: Any, x2: Any, p: float = 2.0) -> Any:
 
 
 def _labels(equation: str, ranks: list[int]) -> tuple[list[list[str]], list[str]]:
-    """Labels of each operand and of the result; an ellipsis becomes labels of its own."""
+    """Labels of each operand and of the result; an ellipsis gets labels too."""
     text = equation.replace(" ", "")
     left, arrow, right = text.partition("->")
     terms = left.split(",")
@@ -298,7 +301,8 @@ def _numeric(name: str, f: Any) -> None:
             and _core.is_grad_enabled()
         ):
             raise RuntimeError(
-                f"linalg.{name}: lamella.torch has no gradient for it; call it on x.detach()"
+                f"linalg.{name}: lamella.torch has no gradient for it; call it on "
+                "x.detach()"
             )
         kind = dtype_of(input).name
         return by_numpy(lambda *a: np.asarray(f(*a)).astype(kind), input, *args)
@@ -317,7 +321,8 @@ def inv(input: Any) -> Any:
         value = _core.from_numpy(np.linalg.inv(a), True)
     except np.linalg.LinAlgError:
         raise RuntimeError(
-            "linalg.inv: The diagonal element is zero, the inversion could not be completed "
+            "linalg.inv: The diagonal element is zero, the inversion could not be "
+            "completed "
             "because the input matrix is singular."
         ) from None
     if not (input.requires_grad and _core.is_grad_enabled()):

@@ -1,4 +1,4 @@
-"""Puts the functions of the other modules on Tensor: methods, operators, assignment in place."""
+"""Puts the functions of the other modules on Tensor, also in place."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from lamella import _core
 
 from . import _dtype as dt
 from . import create, index, linalg, reduce, shape  # noqa: F401  (they fill the tables)
+from ._dtype import Size
 from .pointwise import BINARY, FUNCTIONS, IN_PLACE, METHODS, cast, pair
-from .tensor import Parameter, Size, Tensor, dtype_of, new_tensor, shape_of, wrap
+from .tensor import Parameter, Tensor, dtype_of, new_tensor, shape_of, wrap
 
 __all__: list[str] = []
 
@@ -33,7 +34,8 @@ def _fitting(self: Any, value: Any, name: str) -> Any:
     if dtype_of(value).rank > dtype_of(self).rank and name != "copy_":
         kinds = {0: "Bool", 1: "Long", 2: "Float"}
         raise RuntimeError(
-            f"result type {kinds[dtype_of(value).rank]} can't be cast to the desired output type "
+            f"result type {kinds[dtype_of(value).rank]} can't be cast to the desired "
+            "output type "
             f"{kinds[dtype_of(self).rank]}"
         )
     value = cast(value, dtype_of(self))
@@ -44,7 +46,8 @@ def _fitting(self: Any, value: Any, name: str) -> Any:
             wide = ()
         if wide != shape_of(self):
             raise RuntimeError(
-                f"output with shape {list(shape_of(self))} doesn't match the broadcast shape "
+                f"output with shape {list(shape_of(self))} doesn't match the broadcast "
+                "shape "
                 f"{list(shape_of(value))}"
             )
         value = _core.broadcast_to(value, wide)
@@ -121,23 +124,44 @@ METHODS.update(
 
 def _no_cuda(self: Any, *args: Any, **options: Any) -> Any:
     raise RuntimeError(
-        "cuda: lamella.torch computes on the CPU; use torch.cuda.is_available() to choose a device"
+        "cuda: lamella.torch computes on the CPU; use torch.cuda.is_available() to "
+        "choose a device"
     )
 
 
 METHODS["cuda"] = _no_cuda
 
 for _name, _type in {
-    "float": dt.float32, "double": dt.float64, "long": dt.int64, "int": dt.int32,
-    "bool": dt.bool_, "byte": dt.uint8,
-}.items():  # fmt: skip
+    "float": dt.float32,
+    "double": dt.float64,
+    "long": dt.int64,
+    "int": dt.int32,
+    "bool": dt.bool_,
+    "byte": dt.uint8,
+}.items():
     METHODS[_name] = lambda self, _type=_type: self.to(_type)
 METHODS["type_as"] = lambda self, other: self.to(dtype_of(other))
 
 for _name in IN_PLACE:
     METHODS[f"{_name}_"] = _in_place(METHODS[_name], f"{_name}_")
-    if _name in ("exp", "sqrt", "relu", "sigmoid", "tanh", "neg", "abs", "floor", "ceil", "round",
-                 "log", "sin", "cos", "square", "erf", "clamp"):  # fmt: skip
+    if _name in (
+        "exp",
+        "sqrt",
+        "relu",
+        "sigmoid",
+        "tanh",
+        "neg",
+        "abs",
+        "floor",
+        "ceil",
+        "round",
+        "log",
+        "sin",
+        "cos",
+        "square",
+        "erf",
+        "clamp",
+    ):
         FUNCTIONS[f"{_name}_"] = METHODS[f"{_name}_"]
 
 
@@ -174,14 +198,21 @@ for _name, _function in _OPERATORS.items():
     METHODS[_name] = _operator(_function)
     METHODS[f"__r{_name[2:]}"] = _operator(_function, swap=True)
     METHODS[f"__i{_name[2:]}"] = _in_place(
-        {"__add__": lambda a, b: a + b, "__sub__": lambda a, b: a - b,
-         "__mul__": lambda a, b: a * b, "__truediv__": lambda a, b: a / b,
-         "__matmul__": lambda a, b: a @ b}.get(_name, _function),
+        {
+            "__add__": lambda a, b: a + b,
+            "__sub__": lambda a, b: a - b,
+            "__mul__": lambda a, b: a * b,
+            "__truediv__": lambda a, b: a / b,
+            "__matmul__": lambda a, b: a @ b,
+        }.get(_name, _function),
         f"{_name[2:-2]}_",
-    )  # fmt: skip
+    )
 for _name, _function in {
-    "__lt__": "lt", "__le__": "le", "__gt__": "gt", "__ge__": "ge",
-}.items():  # fmt: skip
+    "__lt__": "lt",
+    "__le__": "le",
+    "__gt__": "gt",
+    "__ge__": "ge",
+}.items():
     METHODS[_name] = _comparison(FUNCTIONS[_function], NotImplemented)
 METHODS["__eq__"] = _comparison(FUNCTIONS["eq"], False)
 METHODS["__ne__"] = _comparison(FUNCTIONS["ne"], True)

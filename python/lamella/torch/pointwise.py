@@ -77,7 +77,8 @@ def scalar_type(x: Any) -> dt.dtype:
 def result_type(x: Any, y: Any) -> dt.dtype:
     """The type of a result of two operands, by PyTorch's rules.
 
-    A tensor with axes counts more than one without, and that more than a Python number, unless the
+    A tensor with axes counts more than one without, and that more than a Python number,
+    unless the
     other is of a higher kind (bool, integer, float).
     """
     kinds = []
@@ -142,15 +143,31 @@ def _unary(core: Function, keeps_integers: bool = False) -> Function:
 
 
 _UNARY = {
-    "exp": "exp", "expm1": "expm1", "log": "log", "log1p": "log1p", "sqrt": "sqrt",
-    "rsqrt": "rsqrt", "reciprocal": "reciprocal", "sin": "sin", "cos": "cos", "tan": "tan",
-    "asin": "asin", "arcsin": "asin", "acos": "acos", "arccos": "acos", "atan": "atan",
-    "arctan": "atan", "sinh": "sinh", "cosh": "cosh", "tanh": "tanh", "erf": "erf",
+    "exp": "exp",
+    "expm1": "expm1",
+    "log": "log",
+    "log1p": "log1p",
+    "sqrt": "sqrt",
+    "rsqrt": "rsqrt",
+    "reciprocal": "reciprocal",
+    "sin": "sin",
+    "cos": "cos",
+    "tan": "tan",
+    "asin": "asin",
+    "arcsin": "asin",
+    "acos": "acos",
+    "arccos": "acos",
+    "atan": "atan",
+    "arctan": "atan",
+    "sinh": "sinh",
+    "cosh": "cosh",
+    "tanh": "tanh",
+    "erf": "erf",
     "sigmoid": "sigmoid",
-}  # fmt: skip
+}
 for _name, _core_name in _UNARY.items():
     publish(_name, in_place=True)(_unary(getattr(_core, _core_name)))
-for _name in ("neg", "abs", "square", "sign"):
+for _name in ("neg", "abs", "square"):
     publish(_name, in_place=True)(_unary(getattr(_core, _name), True))
 for _name, _other in {"negative": "neg", "absolute": "abs"}.items():
     publish(_name, in_place=True)(FUNCTIONS[_other])
@@ -159,12 +176,23 @@ for _name, _other in {"negative": "neg", "absolute": "abs"}.items():
 def _integral(core: Function) -> Function:
     def function(input: Any, *, out: Any = None) -> Any:
         same = not dtype_of(input).is_floating_point
-        return store(input.clone() if same else wrap(core(input)), out)
+        return store(input.clone() if same else flat(input, core(input)), out)
 
     return function
 
 
-for _name in ("floor", "ceil"):
+def flat(input: Any, value: Any) -> Any:
+    """A result whose gradient is zero wherever it has one."""
+    if not (_core.is_grad_enabled() and input.requires_grad):
+        return wrap(value)
+
+    def vjp(gradients: Any) -> Any:
+        return [_core.mul(gradients[0], 0.0)]
+
+    return wrap(_core.record_custom("floor", [input], [value], vjp)[0])
+
+
+for _name in ("floor", "ceil", "sign"):
     publish(_name, in_place=True)(_integral(getattr(_core, _name)))
 
 
@@ -174,7 +202,7 @@ def round_(input: Any, *, decimals: int = 0, out: Any = None) -> Any:
     if not dtype_of(input).is_floating_point:
         return store(input.clone(), out)
     if not decimals:
-        return store(wrap(_core.round(input)), out)
+        return store(flat(input, _core.round(input)), out)
     scale = 10.0**decimals
     return store(wrap(_core.round(input * scale)) / scale, out)
 
@@ -184,7 +212,8 @@ def trunc(input: Any, *, out: Any = None) -> Any:
     """Towards zero."""
     if not dtype_of(input).is_floating_point:
         return store(input.clone(), out)
-    return store(sign(input) * wrap(_core.floor(_core.abs(input))), out)
+    value = _core.mul(_core.sign(input), _core.floor(_core.abs(input)))
+    return store(flat(input, _core.Tensor.detach(value)), out)
 
 
 @publish("frac", in_place=True)
@@ -363,7 +392,8 @@ def div(
         return store(wrap(cast(trunc(wrap(_div(input, other))), d)), out)
     if rounding_mode is not None:
         raise RuntimeError(
-            "div expected rounding_mode to be one of None, 'trunc', or 'floor' but found "
+            "div expected rounding_mode to be one of None, 'trunc', or 'floor' but "
+            "found "
             f"{rounding_mode!r}"
         )
     return store(input / other, out)
@@ -420,10 +450,18 @@ def _compare(core: Function) -> Function:
 
 
 _COMPARISONS = {
-    "eq": "equal", "ne": "not_equal", "not_equal": "not_equal", "lt": "less", "less": "less",
-    "le": "less_equal", "less_equal": "less_equal", "gt": "greater", "greater": "greater",
-    "ge": "greater_equal", "greater_equal": "greater_equal",
-}  # fmt: skip
+    "eq": "equal",
+    "ne": "not_equal",
+    "not_equal": "not_equal",
+    "lt": "less",
+    "less": "less",
+    "le": "less_equal",
+    "less_equal": "less_equal",
+    "gt": "greater",
+    "greater": "greater",
+    "ge": "greater_equal",
+    "greater_equal": "greater_equal",
+}
 for _name, _core_name in _COMPARISONS.items():
     publish(_name, in_place=True)(_compare(getattr(_core, _core_name)))
 
@@ -554,7 +592,7 @@ def clamp_max(input: Any, max: Any) -> Any:
 def where(
     condition: Any, input: Any = None, other: Any = None, *, out: Any = None
 ) -> Any:
-    """input where condition holds, else other; with one argument the indices that hold."""
+    """input where condition holds, else other; alone, where condition holds."""
     if input is None:
         return FUNCTIONS["nonzero"](condition, as_tuple=True)
     if dtype_of(condition) is not dt.bool_:

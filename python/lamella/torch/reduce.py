@@ -43,7 +43,8 @@ def one_axis(dim: int, rank: int) -> int:
     n = max(rank, 1)
     if not -n <= dim < n:
         raise IndexError(
-            f"Dimension out of range (expected to be in range of [{-n}, {n - 1}], but got {dim})"
+            f"Dimension out of range (expected to be in range of [{-n}, {n - 1}], but "
+            f"got {dim})"
         )
     return dim % n
 
@@ -62,9 +63,15 @@ def axes_of(dim: Any, rank: int) -> Any:
 
 @publish("sum")
 def sum(
-    input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = None, out: Any = None,
-    axis: Any = None, keepdims: bool = False,
-) -> Any:  # fmt: skip
+    input: Any,
+    dim: Any = None,
+    keepdim: bool = False,
+    *,
+    dtype: Any = None,
+    out: Any = None,
+    axis: Any = None,
+    keepdims: bool = False,
+) -> Any:
     """The sum; integers and bools add up in int64."""
     dim = axis if dim is None else dim
     d = dtype_of(input)
@@ -79,16 +86,23 @@ def sum(
 
 @publish("mean")
 def mean(
-    input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = None, out: Any = None,
-    axis: Any = None, keepdims: bool = False,
-) -> Any:  # fmt: skip
+    input: Any,
+    dim: Any = None,
+    keepdim: bool = False,
+    *,
+    dtype: Any = None,
+    out: Any = None,
+    axis: Any = None,
+    keepdims: bool = False,
+) -> Any:
     """The mean."""
     dim = axis if dim is None else dim
     x = input if dtype is None else cast(input, dt.as_dtype(dtype))
     if not dtype_of(x).is_floating_point:
         names = {"int64": "Long", "int32": "Int", "uint8": "Byte", "bool": "Bool"}
         raise RuntimeError(
-            "mean(): could not infer output dtype. Input dtype must be either a floating point or "
+            "mean(): could not infer output dtype. Input dtype must be either a "
+            "floating point or "
             f"complex dtype. Got: {names[dtype_of(x).name]}"
         )
     if dim is None and not keepdim:
@@ -125,9 +139,14 @@ def nanmean(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
 
 @publish("var")
 def var(
-    input: Any, dim: Any = None, unbiased: Any = True, keepdim: bool = False, *,
-    correction: float | None = None, axis: Any = None,
-) -> Any:  # fmt: skip
+    input: Any,
+    dim: Any = None,
+    unbiased: Any = True,
+    keepdim: bool = False,
+    *,
+    correction: float | None = None,
+    axis: Any = None,
+) -> Any:
     """The variance: squares divided by n - correction (1)."""
     dim = axis if dim is None else dim
     if isinstance(dim, bool):
@@ -144,9 +163,14 @@ def var(
 
 @publish("std")
 def std(
-    input: Any, dim: Any = None, unbiased: Any = True, keepdim: bool = False, *,
-    correction: float | None = None, axis: Any = None,
-) -> Any:  # fmt: skip
+    input: Any,
+    dim: Any = None,
+    unbiased: Any = True,
+    keepdim: bool = False,
+    *,
+    correction: float | None = None,
+    axis: Any = None,
+) -> Any:
     """The square root of the variance."""
     return wrap(
         _core.sqrt(var(input, dim, unbiased, keepdim, correction=correction, axis=axis))
@@ -195,7 +219,8 @@ def _extreme(core: Any, arg: Any, result: Any, elementwise: str) -> Any:
             if not input.numel():
                 raise RuntimeError(
                     f"{result.__name__}(): Expected reduction dim to be specified for "
-                    "input.numel() == 0. Specify the reduction dim with the 'dim' argument."
+                    "input.numel() == 0. Specify the reduction dim with the 'dim' "
+                    "argument."
                 )
             d = dtype_of(input)
             x = cast(input, dt.int32) if d is dt.bool_ else input
@@ -297,7 +322,8 @@ def diff(input: Any, n: int = 1, dim: int = -1) -> Any:
     axis = one_axis(dim, len(shape_of(input)))
     before = (slice(None),) * axis
     for _ in range(n):
-        input = input[(*before, slice(1, None))] - input[(*before, slice(None, -1))]
+        after, until = (*before, slice(1, None)), (*before, slice(None, -1))
+        input = input[after] - input[until]
     return input
 
 
@@ -419,22 +445,26 @@ def quantile(
     interpolation: str = "linear",
 ) -> Any:
     """The values below which a share q of the elements lies."""
-    share = np.asarray(q.tolist() if isinstance(q, Tensor) else q, np.float64)
+    how: Any = interpolation
+    share: Any = np.asarray(q.tolist() if isinstance(q, Tensor) else q, np.float64)
     name = dtype_of(input).name
     return by_numpy(
-        lambda a: np.quantile(
-            a, share, axis=dim, keepdims=keepdim, method=interpolation
-        ).astype(name),
+        lambda a: np.quantile(a, share, axis=dim, keepdims=keepdim, method=how).astype(
+            name
+        ),
         input,
     )
 
 
 @publish("unique")
 def unique(
-    input: Any, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False,
+    input: Any,
+    sorted: bool = True,
+    return_inverse: bool = False,
+    return_counts: bool = False,
     dim: Any = None,
-) -> Any:  # fmt: skip
-    """The different elements in order; on request where each came from, and how often."""
+) -> Any:
+    """The different elements in order; also where each came from, how often."""
     found = np.unique(
         _core.Tensor.numpy(input), return_inverse=True, return_counts=True, axis=dim
     )

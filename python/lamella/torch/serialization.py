@@ -1,6 +1,7 @@
 """torch.save and torch.load without code in files: a safetensors container.
 
-Dicts, lists, tuples, numbers, text and tensors are written: the tensors as the file's tensors, the
+Dicts, lists, tuples, numbers, text and tensors are written: the tensors as the file's
+tensors, the
 structure around them as JSON in its metadata. Pickled files are refused.
 """
 
@@ -19,7 +20,7 @@ import numpy as np
 from lamella import _core
 
 from ._dtype import Size, as_dtype, dtype
-from .tensor import Parameter, Tensor, new_tensor, wrap
+from .tensor import Parameter, Tensor, new_tensor, unwrap
 
 __all__ = ["load", "save"]
 
@@ -31,7 +32,7 @@ def _pack(value: Any, tensors: dict[str, Any], path: str) -> Any:
         name = path or "tensor"
         while name in tensors:
             name += "_"
-        tensors[name] = _core.face_unwrap(value.detach())
+        tensors[name] = unwrap(value.detach())
         kind = "parameter" if isinstance(value, Parameter) else "tensor"
         return {kind: name, "grad": value.requires_grad}
     if value is None or isinstance(value, bool | int | str):
@@ -57,7 +58,8 @@ def _pack(value: Any, tensors: dict[str, Any], path: str) -> Any:
             kind = "tuple" if isinstance(value, tuple) else "list"
         return {kind: [_pack(v, tensors, f"{path}.{i}") for i, v in enumerate(value)]}
     raise TypeError(
-        f"save: cannot write a {type(value).__name__}: files hold tensors, numbers, text, lists, "
+        f"save: cannot write a {type(value).__name__}: files hold tensors, numbers, "
+        "text, lists, "
         "tuples and dicts, never code; save model.state_dict() instead of the model"
     )
 
@@ -70,7 +72,7 @@ def _unpack(value: Any, tensors: dict[str, Any]) -> Any:
     kind = next(iter(value))
     inside = value[kind]
     if kind in ("tensor", "parameter"):
-        t = wrap(tensors[inside])
+        t = new_tensor(tensors[inside])
         if kind == "parameter":
             return Parameter(t, value["grad"])
         return t.requires_grad_() if value["grad"] else t
@@ -95,8 +97,10 @@ def save(obj: Any, f: Any, **options: Any) -> None:
     """Writes tensors and what holds them to a file.
 
     Args:
-        obj: a state_dict, a tensor, or any nest of dicts, lists, tuples, numbers and text.
+        obj: a state_dict, a tensor, or any nest of dicts, lists, tuples, numbers and
+            text.
         f: a path, or a file open for writing in binary mode.
+        **options: accepted; they choose between formats of PyTorch.
 
     Raises:
         TypeError: for objects that would need code in the file, such as a whole model.
@@ -115,20 +119,29 @@ def save(obj: Any, f: Any, **options: Any) -> None:
 def _refuse_pickle(head: bytes, name: str) -> None:
     if head[:2] == b"PK" or head[:1] == b"\x80":
         raise RuntimeError(
-            f"load: {name} is a pickled file of PyTorch; opening it could run code, so lamella "
+            f"load: {name} is a pickled file of PyTorch; opening it could run code, so "
+            "lamella "
             "does not. Write it from PyTorch as safetensors: "
             "safetensors.torch.save_file(model.state_dict(), path), and load that"
         )
 
 
-def load(f: Any, map_location: Any = None, *, weights_only: bool | None = None,
-         mmap: Any = None, **options: Any) -> Any:  # fmt: skip
+def load(
+    f: Any,
+    map_location: Any = None,
+    *,
+    weights_only: bool | None = None,
+    mmap: Any = None,
+    **options: Any,
+) -> Any:
     """Reads what save() wrote, or any safetensors file (as a dict of tensors).
 
     Args:
         f: a path, or a file open for reading in binary mode.
         map_location: accepted; tensors are on the CPU.
         weights_only: accepted; files never hold code.
+        mmap: accepted.
+        **options: accepted.
 
     Raises:
         RuntimeError: for pickled files of PyTorch.
@@ -141,9 +154,9 @@ def load(f: Any, map_location: Any = None, *, weights_only: bool | None = None,
             path.write_bytes(content)
             return load(path)
     name = os.fspath(f)
-    with open(name, "rb") as file:
+    with Path(name).open("rb") as file:
         _refuse_pickle(file.read(2), name)
     tensors, metadata = _core.load_safetensors(name)
     if _KEY not in metadata:
-        return OrderedDict((k, wrap(v)) for k, v in tensors.items())
+        return OrderedDict((k, new_tensor(v)) for k, v in tensors.items())
     return _unpack(json.loads(metadata[_KEY]), tensors)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -180,8 +181,10 @@ def permute(input: Any, *dims: Any) -> Any:
     perm = [one_axis(d, rank) for d in sizes(dims)]
     if sorted(perm) != list(range(rank)):
         raise RuntimeError(
-            "permute(sparse_coo): number of dimensions in the tensor input does not match the "
-            f"length of the desired ordering of dimensions i.e. input.dim() = {rank} is not equal "
+            "permute(sparse_coo): number of dimensions in the tensor input does not "
+            "match the "
+            f"length of the desired ordering of dimensions i.e. input.dim() = {rank} "
+            "is not equal "
             f"to len(dims) = {len(perm)}"
         )
     return _permuted(input, perm)
@@ -226,15 +229,18 @@ def expand(self: Any, *shape: Any) -> Any:
     lead = len(new) - len(old)
     if lead < 0:
         raise RuntimeError(
-            f"expand: the number of sizes provided ({len(new)}) must be greater or equal to the "
+            f"expand: the number of sizes provided ({len(new)}) must be greater or "
+            "equal to the "
             f"number of dimensions in the tensor ({len(old)})"
         )
     new = tuple(old[i - lead] if n == -1 else n for i, n in enumerate(new))
     for i, n in enumerate(old):
         if n not in (1, new[i + lead]):
             raise RuntimeError(
-                f"The expanded size of the tensor ({new[i + lead]}) must match the existing size "
-                f"({n}) at non-singleton dimension {i + lead}. Target sizes: {list(new)}. Tensor "
+                f"The expanded size of the tensor ({new[i + lead]}) must match the "
+                "existing size "
+                f"({n}) at non-singleton dimension {i + lead}. Target sizes: "
+                f"{list(new)}. Tensor "
                 f"sizes: {list(old)}"
             )
     return wrap(_core.broadcast_to(self, new))
@@ -264,7 +270,8 @@ def repeat(self: Any, *repeats: Any) -> Any:
     reps = sizes(repeats)
     if len(reps) < len(shape_of(self)):
         raise RuntimeError(
-            "Number of dimensions of repeat dims can not be smaller than number of dimensions of "
+            "Number of dimensions of repeat dims can not be smaller than number of "
+            "dimensions of "
             "tensor"
         )
     lead = (1,) * (len(reps) - len(shape_of(self)))
@@ -322,15 +329,18 @@ def cat(tensors: Any, dim: int = 0, *, axis: Any = None, out: Any = None) -> Any
         other = shape_of(x)
         if len(other) != len(first) or not first:
             raise RuntimeError(
-                f"Tensors must have same number of dimensions: got {len(first)} and {len(other)}"
+                f"Tensors must have same number of dimensions: got {len(first)} and "
+                f"{len(other)}"
                 if first
                 else "zero-dimensional tensor (at position 0) cannot be concatenated"
             )
         for a in range(len(first)):
             if a != dim and other[a] != first[a]:
                 raise RuntimeError(
-                    f"Sizes of tensors must match except in dimension {dim}. Expected size "
-                    f"{first[a]} but got size {other[a]} for tensor number {i} in the list."
+                    f"Sizes of tensors must match except in dimension {dim}. Expected "
+                    "size "
+                    f"{first[a]} but got size {other[a]} for tensor number {i} in the "
+                    "list."
                 )
     return wrap(_core.concat(parts, dim))
 
@@ -343,7 +353,8 @@ def stack(tensors: Any, dim: int = 0, *, out: Any = None) -> Any:
     for i, x in enumerate(parts):
         if shape_of(x) != first:
             raise RuntimeError(
-                f"stack expects each tensor to be equal size, but got {list(first)} at entry 0 "
+                f"stack expects each tensor to be equal size, but got {list(first)} at "
+                "entry 0 "
                 f"and {list(shape_of(x))} at entry {i}"
             )
     return wrap(_core.stack(parts, one_axis(dim, len(first) + 1)))
@@ -392,7 +403,8 @@ def split(tensor: Any, split_size_or_sections: Any, dim: int = 0) -> tuple[Any, 
         lengths = list(split_size_or_sections)
         if sum(lengths) != n:
             raise RuntimeError(
-                f"split_with_sizes expects split_sizes to sum exactly to {n} (input tensor's size "
+                f"split_with_sizes expects split_sizes to sum exactly to {n} (input "
+                "tensor's size "
                 f"at dimension {axis}), but got split_sizes={lengths}"
             )
     parts, at = [], 0
@@ -418,9 +430,7 @@ def tensor_split(input: Any, sections: Any, dim: int = 0) -> tuple[Any, ...]:
         small, extra = divmod(n, sections)
         return split(input, [small + (i < extra) for i in range(sections)], axis)
     edges = [0, *sections, n]
-    return tuple(
-        _part(input, axis, a, z) for a, z in zip(edges, edges[1:], strict=False)
-    )
+    return tuple(_part(input, axis, a, z) for a, z in itertools.pairwise(edges))
 
 
 @publish("unbind")
@@ -492,7 +502,8 @@ def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Any, ...]:
         tensors = tuple(tensors[0])
     if indexing not in ("ij", "xy"):
         raise RuntimeError(
-            f'torch.meshgrid: indexing must be one of "xy" or "ij", but received: {indexing}'
+            'torch.meshgrid: indexing must be one of "xy" or "ij", but '
+            f"received: {indexing}"
         )
     swap = indexing == "xy" and len(tensors) > 1
     if swap:
@@ -504,7 +515,6 @@ def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Any, ...]:
         one[i] = shape[i]
         grids.append(expand(_reshaped(x, tuple(one)), shape))
     if swap:
-        grids = [transpose(g, 0, 1) for g in grids]
         grids[0], grids[1] = grids[1], grids[0]
     return tuple(grids)
 

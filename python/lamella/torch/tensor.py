@@ -1,8 +1,11 @@
 """The tensor: the core's value with PyTorch's names, views and assignment in place.
 
-The core's tensors are values. Assignment in place gives the Python object another value; what was
-computed before keeps the elements it saw, so gradients stay right. A view (`x[0]`, `x.view(-1)`,
-`x.data`) remembers its base and how it was made: a change on either side is carried to the other.
+The core's tensors are values. Assignment in place gives the Python object another
+value; what was
+computed before keeps the elements it saw, so gradients stay right. A view (`x[0]`,
+`x.view(-1)`,
+`x.data`) remembers its base and how it was made: a change on either side is carried to
+the other.
 An array from `numpy()` or behind `from_numpy` shares memory for good.
 """
 
@@ -22,13 +25,15 @@ from ._print import tensor_text
 
 __all__ = ["Parameter", "Tensor", "new_tensor"]
 
-wrap = _core.face_wrap
-shape_of = _core.face_shape
-dtype_of = _core.face_dtype
+wrap: Callable[[Any], Any] = _core.face_wrap
+unwrap: Callable[[Any], Any] = _core.face_unwrap
+shape_of: Callable[[Any], Any] = _core.face_shape
+dtype_of: Callable[[Any], Any] = _core.face_dtype
+_new: Callable[[Any, Any], Any] = _core.face_new
 _core_grad: Any = _core.Tensor.__dict__["grad"]
 
-#: How a value of the base becomes the view's, and how a changed view changes its base. Filled by
-#: the modules that make views.
+#: How a value of the base becomes the view's, and how a changed view changes its
+#: base. Filled by the modules that make views.
 FORWARD: dict[str, Callable[[Any, Any], Any]] = {"same": lambda base, _: base.detach()}
 BACKWARD: dict[str, Callable[[Any, Any, Any], Any]] = {
     "same": lambda base, _, value: value
@@ -69,10 +74,12 @@ def new_tensor(
     """A tensor from numbers, lists, arrays or tensors with PyTorch's types.
 
     Args:
-        data: Python numbers give the default float type, int64 or bool; arrays keep their type.
+        data: Python numbers give the default float type, int64 or bool; arrays keep
+            their type.
         d: dtype, or None.
         requires_grad: whether the result is a leaf that wants a gradient.
-        share: keep the memory of an array, or the tensor itself, where the type allows it.
+        share: keep the memory of an array, or the tensor itself, where the type allows
+            it.
 
     Raises:
         TypeError: for types that no tensor has.
@@ -87,7 +94,7 @@ def new_tensor(
             value = wrap(_core.from_numpy(value.detach().numpy(), True))
         if requires_grad:
             value.requires_grad = True
-        return value  # type: ignore[no-any-return]
+        return value
     if isinstance(data, np.ndarray | np.generic):
         array = np.asarray(data)
     else:
@@ -99,7 +106,9 @@ def new_tensor(
             raise ValueError(
                 f"tensor: expected sequences of equal length ({error})"
             ) from None
-        if (array.dtype.kind == "f" and not hasattr(data, "__array__")) or (array.size == 0 and array.dtype == np.float64):
+        if (array.dtype.kind == "f" and not hasattr(data, "__array__")) or (
+            array.size == 0 and array.dtype == np.float64
+        ):
             array = array.astype(dt.get_default_dtype().name)
     if d is not None:
         array = array.astype(dt.as_dtype(d).name, copy=False)
@@ -114,7 +123,7 @@ def new_tensor(
         )
     if requires_grad:
         value.requires_grad = True
-    return value  # type: ignore[no-any-return]
+    return value
 
 
 def _holds_tensors(data: Any) -> bool:
@@ -131,7 +140,7 @@ def _numbers(data: Any) -> Any:
 
 
 def _widened(array: Any) -> Any:
-    """Types that numpy has and the core has not, where a wider one holds every value."""
+    """Types that the core has not, as a wider one that holds every value."""
     kind, size = array.dtype.kind, array.dtype.itemsize
     name = array.dtype.name
     if kind == "i" and size < 4:
@@ -141,7 +150,8 @@ def _widened(array: Any) -> Any:
     if array.dtype.byteorder not in "=|" and kind in "iufb":
         return array.astype(array.dtype.newbyteorder("="))
     raise TypeError(
-        f"tensor: cannot convert an array of {name}; lamella.torch has {', '.join(dt.BY_NAME)}"
+        f"tensor: cannot convert an array of {name}; lamella.torch has "
+        f"{', '.join(dt.BY_NAME)}"
     )
 
 
@@ -171,7 +181,7 @@ class Tensor(_core.Tensor):
     __array_priority__ = 1000
 
     def __new__(cls, *args: Any, **options: Any) -> Any:
-        """`Tensor(2, 3)` (uninitialised in PyTorch, zeros here), `Tensor([1, 2])` (floats)."""
+        """`Tensor(2, 3)`: zeros; `Tensor([1, 2])`: floats."""
         default = dt.get_default_dtype()
         if args and all(isinstance(a, int) and not isinstance(a, bool) for a in args):
             value: Any = _core.full(args, 0.0, default.name)
@@ -181,7 +191,7 @@ class Tensor(_core.Tensor):
             value = _core.full(args[0], 0.0, default.name)
         else:
             value = new_tensor(args[0], default)
-        return _core.face_new(cls, value)
+        return _new(cls, value)
 
     def __init__(self, *args: Any, **options: Any) -> None:
         pass
@@ -193,9 +203,9 @@ class Tensor(_core.Tensor):
     # ------------------------------------------------------------ what it is
 
     shape = property(shape_of, doc="The sizes.")
-    dtype = property(dtype_of, doc="The element type.")  # type: ignore[assignment]
+    dtype = property(dtype_of, doc="The element type.")
 
-    def size(self, dim: int | None = None) -> Any:  # type: ignore[override]
+    def size(self, dim: int | None = None) -> Any:
         """The shape, or one size of it."""
         return shape_of(self) if dim is None else shape_of(self)[dim]
 
@@ -208,7 +218,7 @@ class Tensor(_core.Tensor):
 
     def numel(self) -> int:
         """Number of elements."""
-        return shape_of(self).numel()  # type: ignore[no-any-return]
+        return shape_of(self).numel()
 
     nelement = numel
     itemsize = property(lambda self: self.dtype.itemsize)
@@ -216,11 +226,11 @@ class Tensor(_core.Tensor):
 
     def element_size(self) -> int:
         """Bytes of one element."""
-        return self.dtype.itemsize  # type: ignore[no-any-return]
+        return self.dtype.itemsize
 
     def is_floating_point(self) -> bool:
         """Whether the elements are floats."""
-        return self.dtype.is_floating_point  # type: ignore[no-any-return]
+        return self.dtype.is_floating_point
 
     def is_complex(self) -> bool:
         """False: there are no complex tensors."""
@@ -251,7 +261,7 @@ class Tensor(_core.Tensor):
         shape = shape_of(self)
         if not shape:
             raise TypeError("len() of a 0-d tensor")
-        return shape[0]  # type: ignore[no-any-return]
+        return shape[0]
 
     def __bool__(self) -> bool:
         if self.numel() != 1:
@@ -276,10 +286,10 @@ class Tensor(_core.Tensor):
             raise TypeError("iteration over a 0-d tensor")
         return iter([self[i] for i in range(len(self))])
 
-    __hash__ = object.__hash__  # type: ignore[assignment]
+    __hash__ = object.__hash__
 
     def __format__(self, spec: str) -> str:
-        return format(self.item(), spec) if self.dim() == 0 and spec else str(self)
+        return format(self.item(), spec) if self.dim() == 0 else str(self)
 
     def __repr__(self) -> str:
         notes = []
@@ -305,7 +315,8 @@ class Tensor(_core.Tensor):
         """
         if self.requires_grad and not force:
             raise RuntimeError(
-                "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() "
+                "Can't call numpy() on Tensor that requires grad. Use "
+                "tensor.detach().numpy() "
                 "instead."
             )
         root = self
@@ -321,13 +332,14 @@ class Tensor(_core.Tensor):
     def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
         if self.requires_grad:
             raise RuntimeError(
-                "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() "
+                "Can't call numpy() on Tensor that requires grad. Use "
+                "tensor.detach().numpy() "
                 "instead."
             )
         array = self.numpy() if not copy else _core.Tensor.numpy(self, True)
         return array if dtype is None else array.astype(dtype, copy=False)
 
-    def __array_ufunc__(
+    def __array_ufunc__(  # type: ignore[override]
         self, ufunc: Any, method: str, *inputs: Any, **options: Any
     ) -> Any:
         arrays = [np.asarray(x) if isinstance(x, Tensor) else x for x in inputs]
@@ -364,7 +376,7 @@ class Tensor(_core.Tensor):
         wanted = self.dtype if wanted is None else dt.as_dtype(wanted)
         if wanted is self.dtype:
             return self.clone() if copy else self
-        return wrap(_core.cast(self, wanted.name))  # type: ignore[no-any-return]
+        return wrap(_core.cast(self, wanted.name))
 
     def type(self, d: Any = None) -> Any:
         """The name of the type, or the tensor with another one."""
@@ -399,8 +411,10 @@ class Tensor(_core.Tensor):
     def requires_grad(self, on: bool) -> None:
         if not on and not _core.is_leaf(self):
             raise RuntimeError(
-                "you can only change requires_grad flags of leaf variables. If you want to use a "
-                "computed variable in a subgraph that doesn't require differentiation use "
+                "you can only change requires_grad flags of leaf variables. If you "
+                "want to use a "
+                "computed variable in a subgraph that doesn't require differentiation "
+                "use "
                 "var_no_grad = var.detach()."
             )
         if on and not self.dtype.is_floating_point:
@@ -437,11 +451,13 @@ class Tensor(_core.Tensor):
         if value is not None:
             if not isinstance(value, Tensor):
                 raise TypeError(
-                    f"assigned grad expected to be a Tensor or None but got {type(value).__name__}"
+                    "assigned grad expected to be a Tensor or None but got "
+                    f"{type(value).__name__}"
                 )
             if value.shape != self.shape:
                 raise RuntimeError(
-                    f"assigned grad has data of a different size: expected {tuple(self.shape)}, "
+                    "assigned grad has data of a different size: expected "
+                    f"{tuple(self.shape)}, "
                     f"got {tuple(value.shape)}"
                 )
         _core_grad.__set__(self, value)
@@ -456,11 +472,12 @@ class Tensor(_core.Tensor):
         create_graph: bool = False,
         inputs: Any = None,
     ) -> None:
-        """Adds the gradient of this tensor to `grad` of every leaf it was computed from.
+        """Adds this tensor's gradient to `grad` of every leaf it came from.
 
         Args:
             gradient: upstream gradient; may be left out for one element.
-            retain_graph: whether a second backward() through the same graph is possible.
+            retain_graph: whether a second backward() through the same graph is
+                possible.
             create_graph: whether the gradients can be differentiated again.
             inputs: the leaves to fill; None for all.
 
@@ -486,7 +503,7 @@ class Tensor(_core.Tensor):
         self._retains = not _core.is_leaf(self)
 
     def register_hook(self, hook: Callable[[Tensor], Any]) -> Any:
-        """Calls hook(gradient) in each backward pass; what it returns replaces the gradient."""
+        """Calls hook(gradient) in each backward pass; it may return another one."""
         from .utils.hooks import RemovableHandle
 
         number = _core.add_hook(self, lambda g: hook(wrap(g)))
@@ -511,8 +528,11 @@ class Tensor(_core.Tensor):
         if not isinstance(value, Tensor):
             raise TypeError(f"data: expected a Tensor, got {type(value).__name__}")
         if not (value._view is not None and value._view[0] is self):
+            for ref in self._views or ():  # they keep the memory of before
+                if (view := ref()) is not None:
+                    view._view = None
+            self._views = None
             _core.rebind(self, _core.Tensor.detach(value), True)
-            push_views(self)
 
     # ------------------------------------------------------------ assignment in place
 
@@ -521,7 +541,8 @@ class Tensor(_core.Tensor):
         recording = _core.is_grad_enabled()
         if recording and _requires_grad(self) and _core.is_leaf(self):
             raise RuntimeError(
-                "a leaf Variable that requires grad is being used in an in-place operation."
+                "a leaf Variable that requires grad is being used in an in-place "
+                "operation."
             )
         _core.rebind(self, value, not recording)
         if self._view is not None:
@@ -537,7 +558,8 @@ class Tensor(_core.Tensor):
     def __deepcopy__(self, memo: Any) -> Any:
         if not _core.is_leaf(self):
             raise RuntimeError(
-                "Only Tensors created explicitly by the user (graph leaves) support the deepcopy "
+                "Only Tensors created explicitly by the user (graph leaves) support "
+                "the deepcopy "
                 "protocol at the moment."
             )
         array = np.array(_core.Tensor.numpy(self))
@@ -559,7 +581,7 @@ _requires_grad: Callable[[Any], bool] = _core.Tensor.__dict__["requires_grad"]._
 
 
 def _restore(cls: Any, array: Any, requires_grad: bool) -> Any:
-    value = _core.face_new(cls, _core.from_numpy(array, True))
+    value = _new(cls, _core.from_numpy(array, True))
     if requires_grad:
         value.requires_grad = True
     return value
@@ -605,7 +627,8 @@ def write_back(view: Tensor) -> None:
     recording = _core.is_grad_enabled() and kind != "detach"
     if recording and _requires_grad(base) and _core.is_leaf(base):
         raise RuntimeError(
-            "a view of a leaf Variable that requires grad is being used in an in-place operation."
+            "a view of a leaf Variable that requires grad is being used in an in-place "
+            "operation."
         )
     _core.rebind(base, BACKWARD[kind](base, arguments, view), not recording)
     if base._view is not None:
@@ -622,10 +645,11 @@ class Parameter(Tensor):
     """
 
     def __new__(cls, data: Any = None, requires_grad: bool = True) -> Any:
+        """See the base class."""
         value = (
             _core.full((0,), 0.0, dt.get_default_dtype().name) if data is None else data
         )
-        new = _core.face_new(cls, _core.Tensor.detach(value))
+        new = _new(cls, _core.Tensor.detach(value))
         if requires_grad:
             _core.Tensor.requires_grad.__set__(new, True)  # type: ignore[attr-defined]
         return new

@@ -25,13 +25,21 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
     if len(b) == 2 and a and a[-1] != b[1]:
         rows = math.prod(a[:-1])
         raise RuntimeError(
-            f"mat1 and mat2 shapes cannot be multiplied ({rows}x{a[-1]} and {b[1]}x{b[0]})"
+            f"mat1 and mat2 shapes cannot be multiplied ({rows}x{a[-1]} and "
+            f"{b[1]}x{b[0]})"
         )
     if dtype_of(input) is not dtype_of(weight):
-        names = {"float32": "Float", "float64": "Double", "int64": "Long", "int32": "Int",
-                 "bool": "Bool", "uint8": "Byte"}  # fmt: skip
+        names = {
+            "float32": "Float",
+            "float64": "Double",
+            "int64": "Long",
+            "int32": "Int",
+            "bool": "Bool",
+            "uint8": "Byte",
+        }
         raise RuntimeError(
-            f"mat1 and mat2 must have the same dtype, but got {names[dtype_of(input).name]} and "
+            "mat1 and mat2 must have the same dtype, but got "
+            f"{names[dtype_of(input).name]} and "
             f"{names[dtype_of(weight).name]}"
         )
     return wrap(_core.linear(input, weight, bias))
@@ -81,9 +89,12 @@ def prelu(input: Any, weight: Any) -> Any:
 
 
 def rrelu(
-    input: Any, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False,
+    input: Any,
+    lower: float = 1 / 8,
+    upper: float = 1 / 3,
+    training: bool = False,
     inplace: bool = False,
-) -> Any:  # fmt: skip
+) -> Any:
     """leaky_relu with a random slope while training."""
     if not training:
         return leaky_relu(input, (lower + upper) / 2, inplace)
@@ -302,9 +313,14 @@ def alpha_dropout(
 
 
 def embedding(
-    input: Any, weight: Any, padding_idx: int | None = None, max_norm: float | None = None,
-    norm_type: float = 2.0, scale_grad_by_freq: bool = False, sparse: bool = False,
-) -> Any:  # fmt: skip
+    input: Any,
+    weight: Any,
+    padding_idx: int | None = None,
+    max_norm: float | None = None,
+    norm_type: float = 2.0,
+    scale_grad_by_freq: bool = False,
+    sparse: bool = False,
+) -> Any:
     """Rows of weight by number; the row padding_idx gets no gradient."""
     if max_norm is not None or scale_grad_by_freq:
         raise RuntimeError(
@@ -312,7 +328,8 @@ def embedding(
         )
     if dtype_of(input).rank != 1:
         raise RuntimeError(
-            f"Expected tensor for argument #1 'indices' to have integer type; got {input.dtype}"
+            "Expected tensor for argument #1 'indices' to have integer type; got "
+            f"{input.dtype}"
         )
     values = _core.Tensor.numpy(input)
     n = shape_of(weight)[0]

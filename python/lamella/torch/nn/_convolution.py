@@ -46,7 +46,8 @@ def _batched(name: str, input: Any, n: int) -> tuple[Any, bool]:
         return _core.expand_dims(input, 0), True
     if rank != n + 2:
         raise RuntimeError(
-            f"Expected {n + 1}D (unbatched) or {n + 2}D (batched) input to {name}, but got input "
+            f"Expected {n + 1}D (unbatched) or {n + 2}D (batched) input to {name}, but "
+            "got input "
             f"of size: {list(shape_of(input))}"
         )
     return input, False
@@ -60,9 +61,14 @@ def _conv(n: int) -> Function:
     name = f"conv{n}d"
 
     def conv(
-        input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0,
-        dilation: Any = 1, groups: int = 1,
-    ) -> Any:  # fmt: skip
+        input: Any,
+        weight: Any,
+        bias: Any = None,
+        stride: Any = 1,
+        padding: Any = 0,
+        dilation: Any = 1,
+        groups: int = 1,
+    ) -> Any:
         x, single = _batched(name, input, n)
         w = shape_of(weight)
         if shape_of(x)[1] != w[1] * groups:
@@ -73,7 +79,8 @@ def _conv(n: int) -> Function:
             )
         if dtype_of(input) is not dtype_of(weight):
             raise RuntimeError(
-                f"Input type ({input.dtype}) and weight type ({weight.dtype}) should be the same"
+                f"Input type ({input.dtype}) and weight type ({weight.dtype}) should "
+                "be the same"
             )
         stride, dilation = tuple_of(stride, n), tuple_of(dilation, n)
         if padding == "same":
@@ -91,8 +98,10 @@ def _conv(n: int) -> Function:
         ):
             if size + a + z < d * (k - 1) + 1:
                 raise RuntimeError(
-                    f"Calculated padded input size per channel: ({size + a + z}). Kernel size: "
-                    f"({d * (k - 1) + 1}). Kernel size can't be greater than actual input size"
+                    f"Calculated padded input size per channel: ({size + a + z}). "
+                    "Kernel size: "
+                    f"({d * (k - 1) + 1}). Kernel size can't be greater than actual "
+                    "input size"
                 )
         x = channels_last(x)
         if any(a or z for a, z in pads):
@@ -115,9 +124,15 @@ def _conv_transpose(n: int) -> Function:
     name = f"conv_transpose{n}d"
 
     def conv_transpose(
-        input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0,
-        output_padding: Any = 0, groups: int = 1, dilation: Any = 1,
-    ) -> Any:  # fmt: skip
+        input: Any,
+        weight: Any,
+        bias: Any = None,
+        stride: Any = 1,
+        padding: Any = 0,
+        output_padding: Any = 0,
+        groups: int = 1,
+        dilation: Any = 1,
+    ) -> Any:
         x, single = _batched(name, input, n)
         stride, dilation = tuple_of(stride, n), tuple_of(dilation, n)
         pad, extra = tuple_of(padding, n), tuple_of(output_padding, n)
@@ -171,7 +186,8 @@ def _pads(
     for n, k, s, p in zip(size, kernel, stride, padding, strict=True):
         if p > k // 2:
             raise RuntimeError(
-                f"pad should be at most half of effective kernel size, but got pad={p}, "
+                "pad should be at most half of effective kernel size, but got "
+                f"pad={p}, "
                 f"kernel_size={k}"
             )
         span = n + 2 * p - k
@@ -190,9 +206,14 @@ def _max_pool(n: int) -> Function:
     name = f"max_pool{n}d"
 
     def pool(
-        input: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
-        ceil_mode: bool = False, return_indices: bool = False,
-    ) -> Any:  # fmt: skip
+        input: Any,
+        kernel_size: Any,
+        stride: Any = None,
+        padding: Any = 0,
+        dilation: Any = 1,
+        ceil_mode: bool = False,
+        return_indices: bool = False,
+    ) -> Any:
         if return_indices or any(d != 1 for d in tuple_of(dilation, n)):
             raise RuntimeError(
                 f"{name}: lamella.torch has neither return_indices nor dilation"
@@ -218,9 +239,14 @@ def _avg_pool(n: int) -> Function:
     name = f"avg_pool{n}d"
 
     def pool(
-        input: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
-        count_include_pad: bool = True, divisor_override: int | None = None,
-    ) -> Any:  # fmt: skip
+        input: Any,
+        kernel_size: Any,
+        stride: Any = None,
+        padding: Any = 0,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
+        divisor_override: int | None = None,
+    ) -> Any:
         x, single = _batched(name, input, n)
         kernel = tuple_of(kernel_size, n)
         step = kernel if stride is None else tuple_of(stride, n)
@@ -234,7 +260,7 @@ def _avg_pool(n: int) -> Function:
         if divisor_override:
             y = _core.mul(y, whole / divisor_override)
         elif any(a or z for a, z in pads):
-            # How much of each window counts: PyTorch's own padding may, what ceil_mode adds not.
+            # How much of each window counts: what ceil_mode adds does not.
             inside = np.zeros([s + a + z for s, (a, z) in zip(size, pads, strict=True)])
             inside[
                 tuple(
@@ -294,13 +320,8 @@ def _adaptive(n: int, kind: str) -> Function:
                 x = wrap(_core.matmul(last, weights)).movedim(-1, axis)
                 continue
             lead = (slice(None),) * axis
-            x = cat(
-                [
-                    x[(*lead, slice(a, z))].amax(axis, True)
-                    for a, z in _edges(size, out)
-                ],
-                axis,
-            )
+            cuts = [(*lead, slice(a, z)) for a, z in _edges(size, out)]
+            x = cat([x[cut].amax(axis, True) for cut in cuts], axis)
         return _finish(x, single)
 
     pool.__name__ = f"adaptive_{kind}_pool{n}d"
@@ -325,7 +346,8 @@ def _source(n: int, before: int, after: int, mode: str) -> Any:
     if mode == "reflect":
         if max(before, after) >= n:
             raise RuntimeError(
-                "Padding size should be less than the corresponding input dimension, but got: "
+                "Padding size should be less than the corresponding input dimension, "
+                "but got: "
                 f"padding ({before}, {after}) at dimension of input size {n}"
             )
         i = np.abs(i)
@@ -336,7 +358,7 @@ def _source(n: int, before: int, after: int, mode: str) -> Any:
 def pad(
     input: Any, pad: Any, mode: str = "constant", value: float | None = None
 ) -> Any:
-    """Elements around: pad = (left, right, top, bottom, ...), beginning with the last axis."""
+    """Elements around: pad = (left, right, top, bottom, ...), last axis first."""
     rank = len(shape_of(input))
     widths = [(0, 0)] * rank
     for k in range(len(pad) // 2):
@@ -359,13 +381,19 @@ def pad(
 
 
 def interpolate(
-    input: Any, size: Any = None, scale_factor: Any = None, mode: str = "nearest",
-    align_corners: bool | None = None, recompute_scale_factor: Any = None, antialias: bool = False,
-) -> Any:  # fmt: skip
-    """Resizes the axes behind the channels: "nearest", "linear", "bilinear" or "trilinear"."""
+    input: Any,
+    size: Any = None,
+    scale_factor: Any = None,
+    mode: str = "nearest",
+    align_corners: bool | None = None,
+    recompute_scale_factor: Any = None,
+    antialias: bool = False,
+) -> Any:
+    """Resizes the axes behind the channels: "nearest", "linear" and its kin."""
     if mode not in ("nearest", "linear", "bilinear", "trilinear") or antialias:
         raise NotImplementedError(
-            f"interpolate: lamella.torch has nearest, linear, bilinear, trilinear, got {mode!r}"
+            "interpolate: lamella.torch has nearest, linear, bilinear, trilinear, got "
+            f"{mode!r}"
         )
     old = shape_of(input)[2:]
     n = len(old)

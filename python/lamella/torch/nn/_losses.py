@@ -37,7 +37,8 @@ def _old_names(size_average: Any, reduce: Any, reduction: str) -> str:
 def _check_sizes(name: str, input: Any, target: Any) -> None:
     if shape_of(input) != shape_of(target):
         warnings.warn(
-            f"Using a target size ({shape_of(target)}) that is different to the input size "
+            f"Using a target size ({shape_of(target)}) that is different to the input "
+            "size "
             f"({shape_of(input)}). This will likely lead to incorrect results due to "
             "broadcasting. Please ensure they have the same size.",
             stacklevel=4,
@@ -45,9 +46,13 @@ def _check_sizes(name: str, input: Any, target: Any) -> None:
 
 
 def mse_loss(
-    input: Any, target: Any, size_average: Any = None, reduce: Any = None, reduction: str = "mean",
+    input: Any,
+    target: Any,
+    size_average: Any = None,
+    reduce: Any = None,
+    reduction: str = "mean",
     weight: Any = None,
-) -> Any:  # fmt: skip
+) -> Any:
     """(input - target)**2."""
     _check_sizes("mse_loss", input, target)
     loss = (
@@ -75,9 +80,13 @@ def l1_loss(
 
 
 def smooth_l1_loss(
-    input: Any, target: Any, size_average: Any = None, reduce: Any = None, reduction: str = "mean",
+    input: Any,
+    target: Any,
+    size_average: Any = None,
+    reduce: Any = None,
+    reduction: str = "mean",
     beta: float = 1.0,
-) -> Any:  # fmt: skip
+) -> Any:
     """Half the square over beta, or the distance less beta / 2 from beta on."""
     _check_sizes("smooth_l1_loss", input, target)
     if beta == 0:
@@ -118,7 +127,7 @@ def _class_loss(
     reduction: str,
     smoothing: float,
 ) -> Any:
-    """Negative log likelihood of rows of log-probabilities (classes on the last axis)."""
+    """Negative log likelihood of rows of log-probabilities, classes last."""
     classes = shape_of(log_p)[-1]
     t = _core.Tensor.numpy(target)
     kept = t != ignore_index
@@ -149,7 +158,8 @@ def _class_shapes(input: Any, target: Any) -> None:
     if len(a) == 1:
         if b != ():
             raise RuntimeError(
-                f"cross_entropy: expected a target of size [] for an input of size {list(a)}, got "
+                "cross_entropy: expected a target of size [] for an input of size "
+                f"{list(a)}, got "
                 f"{list(b)}"
             )
     elif a[:1] + a[2:] != b:
@@ -162,9 +172,14 @@ def _class_shapes(input: Any, target: Any) -> None:
 
 
 def nll_loss(
-    input: Any, target: Any, weight: Any = None, size_average: Any = None, ignore_index: int = -100,
-    reduce: Any = None, reduction: str = "mean",
-) -> Any:  # fmt: skip
+    input: Any,
+    target: Any,
+    weight: Any = None,
+    size_average: Any = None,
+    ignore_index: int = -100,
+    reduce: Any = None,
+    reduction: str = "mean",
+) -> Any:
     """Minus the log-probability of the target class."""
     _class_shapes(input, target)
     reduction = _old_names(size_average, reduce, reduction)
@@ -172,16 +187,25 @@ def nll_loss(
 
 
 def cross_entropy(
-    input: Any, target: Any, weight: Any = None, size_average: Any = None, ignore_index: int = -100,
-    reduce: Any = None, reduction: str = "mean", label_smoothing: float = 0.0,
-) -> Any:  # fmt: skip
+    input: Any,
+    target: Any,
+    weight: Any = None,
+    size_average: Any = None,
+    ignore_index: int = -100,
+    reduce: Any = None,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Any:
     """Cross-entropy of softmax(input) and the target.
 
     Args:
         input: logits (N, C), (C) or (N, C, ...).
-        target: class numbers (int64) of shape (N), () or (N, ...), or probabilities in the shape
+        target: class numbers (int64) of shape (N), () or (N, ...), or probabilities in
+            the shape
             of input.
         weight: one factor per class.
+        size_average: old name of a reduction.
+        reduce: old name of a reduction.
         ignore_index: a class number that counts for nothing.
         reduction: "mean" (over the weights of the targets), "sum" or "none".
         label_smoothing: share that goes to all classes alike.
@@ -190,7 +214,8 @@ def cross_entropy(
     if dtype_of(target).is_floating_point:
         if shape_of(input) != shape_of(target):
             raise RuntimeError(
-                f"Expected floating point type for target with class probabilities, got shape "
+                "Expected floating point type for target with class probabilities, "
+                "got shape "
                 f"{list(shape_of(target))} for input {list(shape_of(input))}"
             )
         return _soft_targets(input, target, weight, reduction, label_smoothing)
@@ -203,7 +228,8 @@ def cross_entropy(
     x = _rows(input)
     if weight is None and not label_smoothing:
         t = _core.Tensor.numpy(target)
-        if not t.size or (t.min() >= 0 and t.max() < shape_of(x)[-1]):
+        plain = not 0 <= ignore_index < shape_of(x)[-1] or not (t == ignore_index).any()
+        if plain and (not t.size or (t.min() >= 0 and t.max() < shape_of(x)[-1])):
             loss = wrap(_core.sparse_categorical_crossentropy(target, x, True))
             return _reduced(loss, reduction)
     log_p = wrap(_core.log_softmax(x, -1))
@@ -226,7 +252,8 @@ def _soft_targets(
 def _same_shape(name: str, input: Any, target: Any) -> None:
     if shape_of(input) != shape_of(target):
         raise ValueError(
-            f"Using a target size ({shape_of(target)}) that is different to the input size "
+            f"Using a target size ({shape_of(target)}) that is different to the input "
+            "size "
             f"({shape_of(input)}) is deprecated. Please ensure they have the same size."
             if name == "binary_cross_entropy"
             else f"Target size ({shape_of(target)}) must be the same as input size "
@@ -241,15 +268,20 @@ def _safe_log(p: Any) -> Any:
 
 
 def binary_cross_entropy(
-    input: Any, target: Any, weight: Any = None, size_average: Any = None, reduce: Any = None,
+    input: Any,
+    target: Any,
+    weight: Any = None,
+    size_average: Any = None,
+    reduce: Any = None,
     reduction: str = "mean",
-) -> Any:  # fmt: skip
+) -> Any:
     """-(t log p + (1 - t) log(1 - p)); the logarithms do not fall below -100."""
     _same_shape("binary_cross_entropy", input, target)
     if dtype_of(input) is not dtype_of(target):
         names = {"float32": "Float", "float64": "Double", "int64": "Long"}
         raise RuntimeError(
-            f"Found dtype {names.get(dtype_of(target).name, target.dtype)} but expected "
+            f"Found dtype {names.get(dtype_of(target).name, target.dtype)} but "
+            "expected "
             f"{names.get(dtype_of(input).name, input.dtype)}"
         )
     p = _core.Tensor.numpy(input)
@@ -262,9 +294,14 @@ def binary_cross_entropy(
 
 
 def binary_cross_entropy_with_logits(
-    input: Any, target: Any, weight: Any = None, size_average: Any = None, reduce: Any = None,
-    reduction: str = "mean", pos_weight: Any = None,
-) -> Any:  # fmt: skip
+    input: Any,
+    target: Any,
+    weight: Any = None,
+    size_average: Any = None,
+    reduce: Any = None,
+    reduction: str = "mean",
+    pos_weight: Any = None,
+) -> Any:
     """binary_cross_entropy of sigmoid(input), computed from the logits."""
     _same_shape("with_logits", input, target)
     low = wrap(_core.softplus(-input))
@@ -276,13 +313,17 @@ def binary_cross_entropy_with_logits(
     return _reduced(loss, _old_names(size_average, reduce, reduction))
 
 
-# ---------------------------------------------------------------- distributions, margins
+# ---------------------------------------------------------------- other losses
 
 
 def kl_div(
-    input: Any, target: Any, size_average: Any = None, reduce: Any = None, reduction: str = "mean",
+    input: Any,
+    target: Any,
+    size_average: Any = None,
+    reduce: Any = None,
+    reduction: str = "mean",
     log_target: bool = False,
-) -> Any:  # fmt: skip
+) -> Any:
     """target * (log(target) - input); input in logarithms."""
     if log_target:
         loss = wrap(_core.exp(target)) * (target - input)
@@ -297,9 +338,15 @@ def kl_div(
 
 
 def poisson_nll_loss(
-    input: Any, target: Any, log_input: bool = True, full: bool = False, size_average: Any = None,
-    eps: float = 1e-8, reduce: Any = None, reduction: str = "mean",
-) -> Any:  # fmt: skip
+    input: Any,
+    target: Any,
+    log_input: bool = True,
+    full: bool = False,
+    size_average: Any = None,
+    eps: float = 1e-8,
+    reduce: Any = None,
+    reduction: str = "mean",
+) -> Any:
     """exp(input) - target * input, or input - target * log(input + eps)."""
     if log_input:
         loss = wrap(_core.exp(input)) - target * input
@@ -313,9 +360,13 @@ def poisson_nll_loss(
 
 
 def gaussian_nll_loss(
-    input: Any, target: Any, var: Any, full: bool = False, eps: float = 1e-6,
+    input: Any,
+    target: Any,
+    var: Any,
+    full: bool = False,
+    eps: float = 1e-6,
     reduction: str = "mean",
-) -> Any:  # fmt: skip
+) -> Any:
     """(log(var) + (input - target)**2 / var) / 2."""
     if not isinstance(var, Tensor):
         var = input.detach() * 0 + var
@@ -332,9 +383,13 @@ def gaussian_nll_loss(
 
 
 def hinge_embedding_loss(
-    input: Any, target: Any, margin: float = 1.0, size_average: Any = None, reduce: Any = None,
+    input: Any,
+    target: Any,
+    margin: float = 1.0,
+    size_average: Any = None,
+    reduce: Any = None,
     reduction: str = "mean",
-) -> Any:  # fmt: skip
+) -> Any:
     """input where target is 1, max(0, margin - input) where it is -1."""
     high = clamp(margin - input, min=0.0)
     loss = where(target != 1, high, 0.0) + where(target != -1, input, 0.0)
@@ -354,18 +409,29 @@ def soft_margin_loss(
 
 
 def margin_ranking_loss(
-    input1: Any, input2: Any, target: Any, margin: float = 0.0, size_average: Any = None,
-    reduce: Any = None, reduction: str = "mean",
-) -> Any:  # fmt: skip
+    input1: Any,
+    input2: Any,
+    target: Any,
+    margin: float = 0.0,
+    size_average: Any = None,
+    reduce: Any = None,
+    reduction: str = "mean",
+) -> Any:
     """max(0, -target * (input1 - input2) + margin)."""
     loss = clamp(-target * (input1 - input2) + margin, min=0.0)
     return _reduced(loss, _old_names(size_average, reduce, reduction))
 
 
 def multi_margin_loss(
-    input: Any, target: Any, p: int = 1, margin: float = 1.0, weight: Any = None,
-    size_average: Any = None, reduce: Any = None, reduction: str = "mean",
-) -> Any:  # fmt: skip
+    input: Any,
+    target: Any,
+    p: int = 1,
+    margin: float = 1.0,
+    weight: Any = None,
+    size_average: Any = None,
+    reduce: Any = None,
+    reduction: str = "mean",
+) -> Any:
     """Sum over the other classes of max(0, margin - x[target] + x[i])**p / classes."""
     x = input if len(shape_of(input)) == 2 else input.unsqueeze(0)
     t = target.reshape(-1)
@@ -382,9 +448,13 @@ def multi_margin_loss(
 
 
 def multilabel_soft_margin_loss(
-    input: Any, target: Any, weight: Any = None, size_average: Any = None, reduce: Any = None,
+    input: Any,
+    target: Any,
+    weight: Any = None,
+    size_average: Any = None,
+    reduce: Any = None,
     reduction: str = "mean",
-) -> Any:  # fmt: skip
+) -> Any:
     """Mean over classes of the binary cross-entropy with logits."""
     loss = target * wrap(_core.softplus(-input)) + (1 - target) * wrap(
         _core.softplus(input)
@@ -408,9 +478,14 @@ def pairwise_distance(
 
 
 def cosine_embedding_loss(
-    input1: Any, input2: Any, target: Any, margin: float = 0.0, size_average: Any = None,
-    reduce: Any = None, reduction: str = "mean",
-) -> Any:  # fmt: skip
+    input1: Any,
+    input2: Any,
+    target: Any,
+    margin: float = 0.0,
+    size_average: Any = None,
+    reduce: Any = None,
+    reduction: str = "mean",
+) -> Any:
     """1 - cos where target is 1, max(0, cos - margin) where it is -1."""
     eps = 1e-12
     dot = sum(input1 * input2, -1)
@@ -423,9 +498,17 @@ def cosine_embedding_loss(
 
 
 def triplet_margin_loss(
-    anchor: Any, positive: Any, negative: Any, margin: float = 1.0, p: float = 2, eps: float = 1e-6,
-    swap: bool = False, size_average: Any = None, reduce: Any = None, reduction: str = "mean",
-) -> Any:  # fmt: skip
+    anchor: Any,
+    positive: Any,
+    negative: Any,
+    margin: float = 1.0,
+    p: float = 2,
+    eps: float = 1e-6,
+    swap: bool = False,
+    size_average: Any = None,
+    reduce: Any = None,
+    reduction: str = "mean",
+) -> Any:
     """max(0, d(anchor, positive) - d(anchor, negative) + margin)."""
     near = pairwise_distance(anchor, positive, p, eps)
     far = pairwise_distance(anchor, negative, p, eps)

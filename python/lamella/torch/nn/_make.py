@@ -24,7 +24,8 @@ def function_module(
     Args:
         name: of the class.
         function: takes the inputs, then keywords.
-        arguments: of __init__ in order, with defaults (inspect.Parameter.empty for none).
+        arguments: of __init__ in order, with defaults (inspect.Parameter.empty for
+            none).
         buffers: arguments that are tensors of the module's state.
         shown: arguments in the repr, None for all.
         inputs: number of inputs.
@@ -61,9 +62,12 @@ def function_module(
 
     doc = f"{(function.__doc__ or name).splitlines()[0]}"
     body = {
-        "__init__": init, "forward": forward, "extra_repr": extra_repr, "__doc__": doc,
+        "__init__": init,
+        "forward": forward,
+        "extra_repr": extra_repr,
+        "__doc__": doc,
         "__module__": "lamella.torch.nn",
-    }  # fmt: skip
+    }
     made = type(name, (Module,), body)
     made.__signature__ = signature  # type: ignore[attr-defined]
     return made

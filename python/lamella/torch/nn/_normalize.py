@@ -17,11 +17,19 @@ def _per_channel(v: Any, rank: int) -> Any:
 
 
 def batch_norm(
-    input: Any, running_mean: Any, running_var: Any, weight: Any = None, bias: Any = None,
-    training: bool = False, momentum: float | None = 0.1, eps: float = 1e-5,
-) -> Any:  # fmt: skip
-    """Channels (axis 1) with mean 0 and variance 1: of the batch in training, else the running
-    ones. In training the running statistics move by momentum towards the batch's.
+    input: Any,
+    running_mean: Any,
+    running_var: Any,
+    weight: Any = None,
+    bias: Any = None,
+    training: bool = False,
+    momentum: float | None = 0.1,
+    eps: float = 1e-5,
+) -> Any:
+    """Channels (axis 1) with mean 0 and variance 1.
+
+    Of the batch in training, else the running ones. In training the running
+    statistics move by momentum towards the batch's.
     """
     shape = shape_of(input)
     rank = len(shape)
@@ -36,7 +44,8 @@ def batch_norm(
     n = math.prod(shape) // max(shape[1], 1)
     if n <= 1 and training:
         raise ValueError(
-            f"Expected more than 1 value per channel when training, got input size {shape}"
+            "Expected more than 1 value per channel when training, got input size "
+            f"{shape}"
         )
     x = input if rank == 2 else channels_last(input)
     y, centre, spread = _core.batch_norm(x, weight, bias, eps)
@@ -87,11 +96,12 @@ def rms_norm(
 def group_norm(
     input: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5
 ) -> Any:
-    """Groups of channels with mean 0 and variance 1, then weight and bias per channel."""
+    """Groups of channels with mean 0 and variance 1, then weight and bias."""
     shape = shape_of(input)
     if shape[1] % num_groups:
         raise RuntimeError(
-            f"Expected number of channels in input to be divisible by num_groups, but got input of "
+            "Expected number of channels in input to be divisible by num_groups, but "
+            "got input of "
             f"shape {list(shape)} and num_groups={num_groups}"
         )
     x = _core.reshape(input, (shape[0] * num_groups, -1))
@@ -102,9 +112,15 @@ def group_norm(
 
 
 def instance_norm(
-    input: Any, running_mean: Any = None, running_var: Any = None, weight: Any = None,
-    bias: Any = None, use_input_stats: bool = True, momentum: float = 0.1, eps: float = 1e-5,
-) -> Any:  # fmt: skip
+    input: Any,
+    running_mean: Any = None,
+    running_var: Any = None,
+    weight: Any = None,
+    bias: Any = None,
+    use_input_stats: bool = True,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Any:
     """Each channel of each sample with mean 0 and variance 1."""
     if not use_input_stats:
         return batch_norm(

@@ -31,9 +31,16 @@ class _InPlace:
         return "inplace=True" if getattr(self, "inplace", False) else ""
 
 
-for _name, _function in {"ReLU": F.relu, "ReLU6": F.relu6, "SELU": F.selu, "SiLU": F.silu,
-                         "Mish": F.mish, "Hardswish": F.hardswish,
-                         "Hardsigmoid": F.hardsigmoid}.items():  # fmt: skip
+_function: Any
+for _name, _function in {
+    "ReLU": F.relu,
+    "ReLU6": F.relu6,
+    "SELU": F.selu,
+    "SiLU": F.silu,
+    "Mish": F.mish,
+    "Hardswish": F.hardswish,
+    "Hardsigmoid": F.hardsigmoid,
+}.items():
     _activation(_name, _function, _IN, shown=())
     ACTIVATIONS[_name].extra_repr = _InPlace.extra_repr
 
@@ -54,11 +61,16 @@ for _name, _function, _own in (
     ("Threshold", F.threshold, {"threshold": P.empty, "value": P.empty}),
     ("RReLU", F.rrelu, {"lower": 1 / 8, "upper": 1 / 3}),
 ):
-    _activation(_name, _function, {**_own, **_IN}, training=_name == "RReLU")  # type: ignore[dict-item]
+    _activation(_name, _function, {**_own, **_IN}, training=_name == "RReLU")
     ACTIVATIONS[_name].extra_repr = _with_inplace(*_own)
 
-for _name, _function in {"Tanh": F.tanh, "Sigmoid": F.sigmoid, "Softsign": F.softsign,
-                         "LogSigmoid": F.logsigmoid, "Tanhshrink": F.tanhshrink}.items():  # fmt: skip
+for _name, _function in {
+    "Tanh": F.tanh,
+    "Sigmoid": F.sigmoid,
+    "Softsign": F.softsign,
+    "LogSigmoid": F.logsigmoid,
+    "Tanhshrink": F.tanhshrink,
+}.items():
     _activation(_name, _function)
 _activation("Softplus", F.softplus, {"beta": 1.0, "threshold": 20.0})
 _activation("Softshrink", F.softshrink, {"lambd": 0.5})
@@ -67,8 +79,10 @@ _activation("GLU", F.glu, {"dim": -1})
 _activation("GELU", F.gelu, {"approximate": "none"})
 ACTIVATIONS["GELU"].extra_repr = lambda self: f"approximate={self.approximate!r}"
 for _name, _function in {
-    "Softmax": F.softmax, "Softmin": F.softmin, "LogSoftmax": F.log_softmax,
-}.items():  # fmt: skip
+    "Softmax": F.softmax,
+    "Softmin": F.softmin,
+    "LogSoftmax": F.log_softmax,
+}.items():
     _activation(_name, _function, {"dim": None})
 for _name in ("Softshrink", "Hardshrink"):
     ACTIVATIONS[_name].extra_repr = lambda self: str(self.lambd)
@@ -78,23 +92,31 @@ class Softmax2d(Module):
     """softmax over the channels of images."""
 
     def forward(self, input: Any) -> Any:
+        """Applies the module."""
         return F.softmax(input, -3)
 
 
 class PReLU(Module):
     """leaky_relu with a learned slope, one or one per channel."""
 
-    def __init__(self, num_parameters: int = 1, init: float = 0.25, device: Any = None,
-                 dtype: Any = None) -> None:  # fmt: skip
+    def __init__(
+        self,
+        num_parameters: int = 1,
+        init: float = 0.25,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
         super().__init__()
         self.num_parameters = num_parameters
         d = dtype or dt.get_default_dtype()
         self.weight = Parameter(full((num_parameters,), init, dtype=d))
 
     def forward(self, input: Any) -> Any:
+        """Applies the module."""
         return F.prelu(input, self.weight)
 
     def extra_repr(self) -> str:
+        """The settings shown in the repr."""
         return f"num_parameters={self.num_parameters}"
 
 

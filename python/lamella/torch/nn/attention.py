@@ -19,9 +19,19 @@ from .linear import Linear
 from .module import Module
 from .normalization import LayerNorm
 
-__all__ = ["MultiheadAttention", "Transformer", "TransformerDecoder", "TransformerDecoderLayer",
-           "TransformerEncoder", "TransformerEncoderLayer"]  # fmt: skip
+__all__ = [
+    "MultiheadAttention",
+    "Transformer",
+    "TransformerDecoder",
+    "TransformerDecoderLayer",
+    "TransformerEncoder",
+    "TransformerEncoderLayer",
+]
 Dropout = _DROPOUTS["Dropout"]
+
+
+class NonDynamicallyQuantizableLinear(Linear):
+    """Linear, under the name that PyTorch prints inside MultiheadAttention."""
 
 
 def _scores(q: Any, k: Any, mask: Any, causal: bool, scale: float | None) -> Any:
@@ -36,10 +46,16 @@ def _scores(q: Any, k: Any, mask: Any, causal: bool, scale: float | None) -> Any
 
 
 def scaled_dot_product_attention(
-    query: Any, key: Any, value: Any, attn_mask: Any = None, dropout_p: float = 0.0,
-    is_causal: bool = False, scale: float | None = None, enable_gqa: bool = False,
-) -> Any:  # fmt: skip
-    """softmax(q k^T / sqrt(d) + mask) v; a bool mask is True where attention is allowed."""
+    query: Any,
+    key: Any,
+    value: Any,
+    attn_mask: Any = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Any:
+    """softmax(q k^T / sqrt(d) + mask) v; a bool mask says where to look."""
     weights = _scores(query, key, attn_mask, is_causal, scale)
     return F.dropout(weights, dropout_p) @ value if dropout_p else weights @ value
 
@@ -57,16 +73,26 @@ class MultiheadAttention(Module):
     """
 
     def __init__(
-        self, embed_dim: int, num_heads: int, dropout: float = 0.0, bias: bool = True,
-        add_bias_kv: bool = False, add_zero_attn: bool = False, kdim: int | None = None,
-        vdim: int | None = None, batch_first: bool = False, device: Any = None, dtype: Any = None,
-    ) -> None:  # fmt: skip
+        self,
+        embed_dim: int,
+        num_heads: int,
+        dropout: float = 0.0,
+        bias: bool = True,
+        add_bias_kv: bool = False,
+        add_zero_attn: bool = False,
+        kdim: int | None = None,
+        vdim: int | None = None,
+        batch_first: bool = False,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
         super().__init__()
         if embed_dim % num_heads:
             raise AssertionError("embed_dim must be divisible by num_heads")
         if add_bias_kv or add_zero_attn:
             raise ValueError(
-                "MultiheadAttention: lamella.torch has neither add_bias_kv nor add_zero_attn"
+                "MultiheadAttention: lamella.torch has neither add_bias_kv nor "
+                "add_zero_attn"
             )
         self.embed_dim, self.num_heads, self.dropout = embed_dim, num_heads, dropout
         self.batch_first, self.head_dim = batch_first, embed_dim // num_heads
@@ -87,7 +113,9 @@ class MultiheadAttention(Module):
             self.register_parameter("in_proj_weight", None)
         zero = full((3 * embed_dim,), 0.0, dtype=dtype) if bias else None
         self.register_parameter("in_proj_bias", Parameter(zero) if bias else None)
-        self.out_proj = Linear(embed_dim, embed_dim, bias, dtype=dtype)
+        self.out_proj = NonDynamicallyQuantizableLinear(
+            embed_dim, embed_dim, bias, dtype=dtype
+        )
         if bias:
             init.zeros_(self.out_proj.bias)
 
@@ -109,10 +137,16 @@ class MultiheadAttention(Module):
         return out
 
     def forward(
-        self, query: Any, key: Any, value: Any, key_padding_mask: Any = None,
-        need_weights: bool = True, attn_mask: Any = None, average_attn_weights: bool = True,
+        self,
+        query: Any,
+        key: Any,
+        value: Any,
+        key_padding_mask: Any = None,
+        need_weights: bool = True,
+        attn_mask: Any = None,
+        average_attn_weights: bool = True,
         is_causal: bool = False,
-    ) -> tuple[Any, Any]:  # fmt: skip
+    ) -> tuple[Any, Any]:
         """Output, and the attention weights (None unless need_weights)."""
         single = query.dim() == 2
         if single:
@@ -158,9 +192,17 @@ class _Feed(Module):
     """What encoder and decoder layers share: the two linear maps."""
 
     def _build(
-        self, d_model: int, dim_feedforward: int, dropout: float, activation: Any,
-        layer_norm_eps: float, norm_first: bool, bias: bool, dtype: Any, norms: int,
-    ) -> None:  # fmt: skip
+        self,
+        d_model: int,
+        dim_feedforward: int,
+        dropout: float,
+        activation: Any,
+        layer_norm_eps: float,
+        norm_first: bool,
+        bias: bool,
+        dtype: Any,
+        norms: int,
+    ) -> None:
         self.linear1 = Linear(d_model, dim_feedforward, bias, dtype=dtype)
         self.dropout = Dropout(dropout)
         self.linear2 = Linear(dim_feedforward, d_model, bias, dtype=dtype)
@@ -173,7 +215,7 @@ class _Feed(Module):
             )
         for i in range(1, norms + 1):
             setattr(self, f"dropout{i}", Dropout(dropout))
-        known = {"relu": F.relu, "gelu": F.gelu}
+        known: dict[str, Any] = {"relu": F.relu, "gelu": F.gelu}
         if isinstance(activation, str) and activation not in known:
             raise RuntimeError(f"activation should be relu/gelu, not {activation}")
         self.activation = (
@@ -194,21 +236,44 @@ class TransformerEncoderLayer(_Feed):
     """Self-attention, then two linear maps, each with a residual and a LayerNorm."""
 
     def __init__(
-        self, d_model: int, nhead: int, dim_feedforward: int = 2048, dropout: float = 0.1,
-        activation: Any = "relu", layer_norm_eps: float = 1e-5, batch_first: bool = False,
-        norm_first: bool = False, bias: bool = True, device: Any = None, dtype: Any = None,
-    ) -> None:  # fmt: skip
+        self,
+        d_model: int,
+        nhead: int,
+        dim_feedforward: int = 2048,
+        dropout: float = 0.1,
+        activation: Any = "relu",
+        layer_norm_eps: float = 1e-5,
+        batch_first: bool = False,
+        norm_first: bool = False,
+        bias: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
         super().__init__()
         self.self_attn = MultiheadAttention(
             d_model, nhead, dropout, bias, batch_first=batch_first, dtype=dtype
         )
-        self._build(d_model, dim_feedforward, dropout, activation, layer_norm_eps, norm_first, bias,
-                    dtype, 2)  # fmt: skip
+        self._build(
+            d_model,
+            dim_feedforward,
+            dropout,
+            activation,
+            layer_norm_eps,
+            norm_first,
+            bias,
+            dtype,
+            2,
+        )
 
     def forward(
-        self, src: Any, src_mask: Any = None, src_key_padding_mask: Any = None,
+        self,
+        src: Any,
+        src_mask: Any = None,
+        src_key_padding_mask: Any = None,
         is_causal: bool = False,
-    ) -> Any:  # fmt: skip
+    ) -> Any:
+        """Applies the module."""
+
         def attend(x: Any) -> Any:
             return self.self_attn(x, x, x, src_key_padding_mask, False, src_mask)[0]
 
@@ -219,22 +284,53 @@ class TransformerDecoderLayer(_Feed):
     """Self-attention, attention to the encoder's output, then two linear maps."""
 
     def __init__(
-        self, d_model: int, nhead: int, dim_feedforward: int = 2048, dropout: float = 0.1,
-        activation: Any = "relu", layer_norm_eps: float = 1e-5, batch_first: bool = False,
-        norm_first: bool = False, bias: bool = True, device: Any = None, dtype: Any = None,
-    ) -> None:  # fmt: skip
+        self,
+        d_model: int,
+        nhead: int,
+        dim_feedforward: int = 2048,
+        dropout: float = 0.1,
+        activation: Any = "relu",
+        layer_norm_eps: float = 1e-5,
+        batch_first: bool = False,
+        norm_first: bool = False,
+        bias: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
         super().__init__()
         for name in ("self_attn", "multihead_attn"):
-            setattr(self, name, MultiheadAttention(
-                d_model, nhead, dropout, bias, batch_first=batch_first, dtype=dtype))  # fmt: skip
-        self._build(d_model, dim_feedforward, dropout, activation, layer_norm_eps, norm_first, bias,
-                    dtype, 3)  # fmt: skip
+            setattr(
+                self,
+                name,
+                MultiheadAttention(
+                    d_model, nhead, dropout, bias, batch_first=batch_first, dtype=dtype
+                ),
+            )
+        self._build(
+            d_model,
+            dim_feedforward,
+            dropout,
+            activation,
+            layer_norm_eps,
+            norm_first,
+            bias,
+            dtype,
+            3,
+        )
 
     def forward(
-        self, tgt: Any, memory: Any, tgt_mask: Any = None, memory_mask: Any = None,
-        tgt_key_padding_mask: Any = None, memory_key_padding_mask: Any = None,
-        tgt_is_causal: bool = False, memory_is_causal: bool = False,
-    ) -> Any:  # fmt: skip
+        self,
+        tgt: Any,
+        memory: Any,
+        tgt_mask: Any = None,
+        memory_mask: Any = None,
+        tgt_key_padding_mask: Any = None,
+        memory_key_padding_mask: Any = None,
+        tgt_is_causal: bool = False,
+        memory_is_causal: bool = False,
+    ) -> Any:
+        """Applies the module."""
+
         def own(x: Any) -> Any:
             return self.self_attn(x, x, x, tgt_key_padding_mask, False, tgt_mask)[0]
 
@@ -250,9 +346,13 @@ class TransformerEncoder(Module):
     """Encoder layers one after the other."""
 
     def __init__(
-        self, encoder_layer: Any, num_layers: int, norm: Any = None,
-        enable_nested_tensor: bool = True, mask_check: bool = True,
-    ) -> None:  # fmt: skip
+        self,
+        encoder_layer: Any,
+        num_layers: int,
+        norm: Any = None,
+        enable_nested_tensor: bool = True,
+        mask_check: bool = True,
+    ) -> None:
         super().__init__()
         self.layers = ModuleList(
             [copy.deepcopy(encoder_layer) for _ in range(num_layers)]
@@ -266,6 +366,7 @@ class TransformerEncoder(Module):
         src_key_padding_mask: Any = None,
         is_causal: Any = None,
     ) -> Any:
+        """Applies the module."""
         for layer in self.layers:
             src = layer(src, mask, src_key_padding_mask)
         return src if self.norm is None else self.norm(src)
@@ -282,6 +383,7 @@ class TransformerDecoder(Module):
         self.num_layers, self.norm = num_layers, norm
 
     def forward(self, tgt: Any, memory: Any, *args: Any, **options: Any) -> Any:
+        """Applies the module."""
         for layer in self.layers:
             tgt = layer(tgt, memory, *args, **options)
         return tgt if self.norm is None else self.norm(tgt)
@@ -291,11 +393,19 @@ class Transformer(Module):
     """Encoder and decoder."""
 
     def __init__(
-        self, d_model: int = 512, nhead: int = 8, num_encoder_layers: int = 6,
-        num_decoder_layers: int = 6, dim_feedforward: int = 2048, dropout: float = 0.1,
-        activation: Any = "relu", layer_norm_eps: float = 1e-5, batch_first: bool = False,
-        norm_first: bool = False, bias: bool = True,
-    ) -> None:  # fmt: skip
+        self,
+        d_model: int = 512,
+        nhead: int = 8,
+        num_encoder_layers: int = 6,
+        num_decoder_layers: int = 6,
+        dim_feedforward: int = 2048,
+        dropout: float = 0.1,
+        activation: Any = "relu",
+        layer_norm_eps: float = 1e-5,
+        batch_first: bool = False,
+        norm_first: bool = False,
+        bias: bool = True,
+    ) -> None:
         super().__init__()
         rest = (
             dim_feedforward,
@@ -307,13 +417,15 @@ class Transformer(Module):
             bias,
         )
         self.encoder = TransformerEncoder(
-            TransformerEncoderLayer(d_model, nhead, *rest), num_encoder_layers,
+            TransformerEncoderLayer(d_model, nhead, *rest),
+            num_encoder_layers,
             LayerNorm(d_model, layer_norm_eps),
-        )  # fmt: skip
+        )
         self.decoder = TransformerDecoder(
-            TransformerDecoderLayer(d_model, nhead, *rest), num_decoder_layers,
+            TransformerDecoderLayer(d_model, nhead, *rest),
+            num_decoder_layers,
             LayerNorm(d_model, layer_norm_eps),
-        )  # fmt: skip
+        )
         for p in self.parameters():
             if p.dim() > 1:
                 init.xavier_uniform_(p)
@@ -327,10 +439,23 @@ class Transformer(Module):
         return triu(full((sz, sz), -math.inf, dtype=dtype), 1)
 
     def forward(
-        self, src: Any, tgt: Any, src_mask: Any = None, tgt_mask: Any = None,
-        memory_mask: Any = None, src_key_padding_mask: Any = None,
-        tgt_key_padding_mask: Any = None, memory_key_padding_mask: Any = None,
-    ) -> Any:  # fmt: skip
+        self,
+        src: Any,
+        tgt: Any,
+        src_mask: Any = None,
+        tgt_mask: Any = None,
+        memory_mask: Any = None,
+        src_key_padding_mask: Any = None,
+        tgt_key_padding_mask: Any = None,
+        memory_key_padding_mask: Any = None,
+    ) -> Any:
+        """Applies the module."""
         memory = self.encoder(src, src_mask, src_key_padding_mask)
-        return self.decoder(tgt, memory, tgt_mask, memory_mask, tgt_key_padding_mask,
-                            memory_key_padding_mask)  # fmt: skip
+        return self.decoder(
+            tgt,
+            memory,
+            tgt_mask,
+            memory_mask,
+            tgt_key_padding_mask,
+            memory_key_padding_mask,
+        )

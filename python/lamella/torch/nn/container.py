@@ -33,6 +33,7 @@ class Sequential(Module):
                 self.add_module(str(i), module)
 
     def forward(self, input: Any) -> Any:
+        """Applies the module."""
         for module in self._modules.values():
             input = module(input)
         return input
@@ -169,7 +170,7 @@ class _Named:
     _table = "_modules"
 
     def _items(self) -> dict[str, Any]:
-        return getattr(self, self._table)  # type: ignore[no-any-return]
+        return getattr(self, self._table)
 
     def __getitem__(self, key: str) -> Any:
         return self._items()[key]
@@ -264,8 +265,9 @@ class ParameterList(Module):
         return self
 
     def extra_repr(self) -> str:
+        """The settings shown in the repr."""
         return "\n".join(
-            f"({i}): Parameter containing: [torch.{p.type().split('.')[1]} of size "
+            f"  ({i}): Parameter containing: [{p.dtype} of size "
             f"{'x'.join(map(str, p.shape))}]"
             for i, p in enumerate(self)
         )

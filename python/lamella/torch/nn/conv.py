@@ -19,9 +19,19 @@ class _Conv(Module):
     _transposed = False
 
     def __init__(
-        self, in_channels: int, out_channels: int, kernel_size: Any, stride: Any, padding: Any,
-        output_padding: Any, groups: int, bias: bool, dilation: Any, padding_mode: str, dtype: Any,
-    ) -> None:  # fmt: skip
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Any,
+        stride: Any,
+        padding: Any,
+        output_padding: Any,
+        groups: int,
+        bias: bool,
+        dilation: Any,
+        padding_mode: str,
+        dtype: Any,
+    ) -> None:
         super().__init__()
         n = self._axes
         if in_channels % groups:
@@ -29,8 +39,10 @@ class _Conv(Module):
         if out_channels % groups:
             raise ValueError("out_channels must be divisible by groups")
         if padding_mode not in ("zeros", "reflect", "replicate", "circular"):
-            raise ValueError(f"padding_mode must be one of zeros, reflect, replicate, circular, "
-                             f"but got padding_mode='{padding_mode}'")  # fmt: skip
+            raise ValueError(
+                f"padding_mode must be one of zeros, reflect, replicate, circular, "
+                f"but got padding_mode='{padding_mode}'"
+            )
         self.in_channels, self.out_channels = in_channels, out_channels
         self.kernel_size = F.tuple_of(kernel_size, n)
         self.stride, self.dilation = F.tuple_of(stride, n), F.tuple_of(dilation, n)
@@ -51,8 +63,11 @@ class _Conv(Module):
 
     def extra_repr(self) -> str:
         n = self._axes
-        parts = [f"{self.in_channels}, {self.out_channels}", f"kernel_size={self.kernel_size}",
-                 f"stride={self.stride}"]  # fmt: skip
+        parts = [
+            f"{self.in_channels}, {self.out_channels}",
+            f"kernel_size={self.kernel_size}",
+            f"stride={self.stride}",
+        ]
         if self.padding != (0,) * n:
             parts.append(f"padding={self.padding}")
         if self.dilation != (1,) * n:
@@ -75,17 +90,37 @@ def _plain(n: int) -> None:
         _axes = n
 
         def __init__(
-            self, in_channels: int, out_channels: int, kernel_size: Any, stride: Any = 1,
-            padding: Any = 0, dilation: Any = 1, groups: int = 1, bias: bool = True,
-            padding_mode: str = "zeros", device: Any = None, dtype: Any = None,
-        ) -> None:  # fmt: skip
-            super().__init__(in_channels, out_channels, kernel_size, stride, padding, 0, groups,
-                             bias, dilation, padding_mode, dtype)  # fmt: skip
+            self,
+            in_channels: int,
+            out_channels: int,
+            kernel_size: Any,
+            stride: Any = 1,
+            padding: Any = 0,
+            dilation: Any = 1,
+            groups: int = 1,
+            bias: bool = True,
+            padding_mode: str = "zeros",
+            device: Any = None,
+            dtype: Any = None,
+        ) -> None:
+            super().__init__(
+                in_channels,
+                out_channels,
+                kernel_size,
+                stride,
+                padding,
+                0,
+                groups,
+                bias,
+                dilation,
+                padding_mode,
+                dtype,
+            )
 
         def forward(self, input: Any) -> Any:
-            padding = self.padding
+            padding: Any = self.padding
             if self.padding_mode != "zeros":
-                sides = []
+                sides: list[Any] = []
                 for i, k in enumerate(self.kernel_size):
                     total = self.dilation[i] * (k - 1)
                     if padding == "same":
@@ -97,8 +132,15 @@ def _plain(n: int) -> None:
                 widths = [w for pair in reversed(sides) for w in pair]
                 input, padding = F.pad(input, widths, self.padding_mode), 0
             own = self._parameters
-            return convolve(input, own["weight"], own["bias"], self.stride, padding, self.dilation,
-                            self.groups)  # fmt: skip
+            return convolve(
+                input,
+                own["weight"],
+                own["bias"],
+                self.stride,
+                padding,
+                self.dilation,
+                self.groups,
+            )
 
     Conv.__name__ = Conv.__qualname__ = f"Conv{n}d"
     Conv.__doc__ = f"Convolution over {n} axes behind the channels."
@@ -113,32 +155,65 @@ def _transposed(n: int) -> None:
         _transposed = True
 
         def __init__(
-            self, in_channels: int, out_channels: int, kernel_size: Any, stride: Any = 1,
-            padding: Any = 0, output_padding: Any = 0, groups: int = 1, bias: bool = True,
-            dilation: Any = 1, padding_mode: str = "zeros", device: Any = None, dtype: Any = None,
-        ) -> None:  # fmt: skip
+            self,
+            in_channels: int,
+            out_channels: int,
+            kernel_size: Any,
+            stride: Any = 1,
+            padding: Any = 0,
+            output_padding: Any = 0,
+            groups: int = 1,
+            bias: bool = True,
+            dilation: Any = 1,
+            padding_mode: str = "zeros",
+            device: Any = None,
+            dtype: Any = None,
+        ) -> None:
             if padding_mode != "zeros":
                 raise ValueError(
                     f'Only "zeros" padding mode is supported for ConvTranspose{n}d'
                 )
-            super().__init__(in_channels, out_channels, kernel_size, stride, padding,
-                             output_padding, groups, bias, dilation, padding_mode, dtype)  # fmt: skip
+            super().__init__(
+                in_channels,
+                out_channels,
+                kernel_size,
+                stride,
+                padding,
+                output_padding,
+                groups,
+                bias,
+                dilation,
+                padding_mode,
+                dtype,
+            )
 
         def forward(self, input: Any, output_size: Any = None) -> Any:
             extra = self.output_padding
             if output_size is not None:
+                settings: list[Any] = [
+                    input.shape[-n:],
+                    self.stride,
+                    self.padding,
+                    self.dilation,
+                    self.kernel_size,
+                ]
                 least = [
                     (size - 1) * s - 2 * p + d * (k - 1) + 1
-                    for size, s, p, d, k in zip(
-                        input.shape[-n:], self.stride, self.padding, self.dilation,
-                        self.kernel_size, strict=True,
-                    )
-                ]  # fmt: skip
+                    for size, s, p, d, k in zip(*settings, strict=True)
+                ]
                 extra = tuple(
                     o - m for o, m in zip(output_size[-n:], least, strict=True)
                 )
-            return convolve(input, self.weight, self.bias, self.stride, self.padding, extra,
-                            self.groups, self.dilation)  # fmt: skip
+            return convolve(
+                input,
+                self.weight,
+                self.bias,
+                self.stride,
+                self.padding,
+                extra,
+                self.groups,
+                self.dilation,
+            )
 
     Conv.__name__ = Conv.__qualname__ = f"ConvTranspose{n}d"
     Conv.__doc__ = f"Transposed convolution over {n} axes behind the channels."

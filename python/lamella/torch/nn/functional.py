@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import _activations, _convolution, _losses, _normalize
+from . import _activations, _convolution, _losses, _normalize, attention
 
 __all__: list[str] = []
 
@@ -20,6 +20,7 @@ for _module in (_activations, _convolution, _losses, _normalize):
         ):
             globals()[_name] = _function
             __all__.append(_name)
+scaled_dot_product_attention = attention.scaled_dot_product_attention
 __all__.append("scaled_dot_product_attention")
 
 

@@ -14,9 +14,23 @@ from ..autograd import no_grad
 from ..create import default_generator, gaussian, uniform
 from ..tensor import dtype_of, shape_of
 
-__all__ = ["calculate_gain", "constant_", "dirac_", "eye_", "kaiming_normal_", "kaiming_uniform_",
-           "normal_", "ones_", "orthogonal_", "sparse_", "trunc_normal_", "uniform_",
-           "xavier_normal_", "xavier_uniform_", "zeros_"]  # fmt: skip
+__all__ = [
+    "calculate_gain",
+    "constant_",
+    "dirac_",
+    "eye_",
+    "kaiming_normal_",
+    "kaiming_uniform_",
+    "normal_",
+    "ones_",
+    "orthogonal_",
+    "sparse_",
+    "trunc_normal_",
+    "uniform_",
+    "xavier_normal_",
+    "xavier_uniform_",
+    "zeros_",
+]
 
 _ONE = (
     "linear",
@@ -45,7 +59,8 @@ def _fans(tensor: Any) -> tuple[int, int]:
     shape = shape_of(tensor)
     if len(shape) < 2:
         raise ValueError(
-            "Fan in and fan out can not be computed for tensor with fewer than 2 dimensions"
+            "Fan in and fan out can not be computed for tensor with fewer than 2 "
+            "dimensions"
         )
     field = math.prod(shape[2:])
     return shape[1] * field, shape[0] * field
@@ -74,9 +89,13 @@ def normal_(
 
 
 def trunc_normal_(
-    tensor: Any, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0,
+    tensor: Any,
+    mean: float = 0.0,
+    std: float = 1.0,
+    a: float = -2.0,
+    b: float = 2.0,
     generator: Any = None,
-) -> Any:  # fmt: skip
+) -> Any:
     """Normal numbers within [a, b]: what lies outside is drawn again."""
     rng = (generator or default_generator).numpy()
     values = rng.normal(mean, std, shape_of(tensor))
@@ -120,7 +139,8 @@ def dirac_(tensor: Any, groups: int = 1) -> Any:
     per = shape[0] // groups
     for g in range(groups):
         for i in range(min(per, shape[1])):
-            values[(g * per + i, i, *(n // 2 for n in shape[2:]))] = 1
+            centre = (g * per + i, i, *(n // 2 for n in shape[2:]))
+            values[centre] = 1
     return _from_array(tensor, values)
 
 
@@ -145,18 +165,24 @@ def _kaiming(tensor: Any, a: float, mode: str, nonlinearity: str) -> float:
 
 
 def kaiming_uniform_(
-    tensor: Any, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu",
+    tensor: Any,
+    a: float = 0,
+    mode: str = "fan_in",
+    nonlinearity: str = "leaky_relu",
     generator: Any = None,
-) -> Any:  # fmt: skip
+) -> Any:
     """Uniform within gain * sqrt(3 / fan)."""
     bound = math.sqrt(3.0) * _kaiming(tensor, a, mode, nonlinearity)
     return uniform_(tensor, -bound, bound, generator)
 
 
 def kaiming_normal_(
-    tensor: Any, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu",
+    tensor: Any,
+    a: float = 0,
+    mode: str = "fan_in",
+    nonlinearity: str = "leaky_relu",
     generator: Any = None,
-) -> Any:  # fmt: skip
+) -> Any:
     """Normal with deviation gain / sqrt(fan)."""
     return normal_(tensor, 0.0, _kaiming(tensor, a, mode, nonlinearity), generator)
 

@@ -8,14 +8,23 @@ from typing import Any
 from .. import shape as _shape
 from ..tensor import dtype_of, shape_of
 from . import _activations as F
-from ._convolution import pixel_shuffle, pixel_unshuffle, tuple_of
+from ._convolution import pixel_shuffle, pixel_unshuffle
 from ._convolution import unfold as _unfold
 from ._make import function_module
 from .init import new_weight
 from .module import Module
 
-__all__ = ["Bilinear", "Flatten", "Identity", "LazyLinear", "Linear", "PixelShuffle",
-           "PixelUnshuffle", "Unflatten", "Unfold"]  # fmt: skip
+__all__ = [
+    "Bilinear",
+    "Flatten",
+    "Identity",
+    "LazyLinear",
+    "Linear",
+    "PixelShuffle",
+    "PixelUnshuffle",
+    "Unflatten",
+    "Unfold",
+]
 
 
 class Linear(Module):
@@ -29,9 +38,13 @@ class Linear(Module):
     """
 
     def __init__(
-        self, in_features: int, out_features: int, bias: bool = True, device: Any = None,
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        device: Any = None,
         dtype: Any = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__()
         self.in_features = in_features
         self.out_features = out_features
@@ -51,10 +64,12 @@ class Linear(Module):
             uniform_(p, -bound, bound)
 
     def forward(self, input: Any) -> Any:
+        """Applies the module."""
         own = self._parameters
         return F.linear(input, own["weight"], own["bias"])
 
     def extra_repr(self) -> str:
+        """The settings shown in the repr."""
         return (
             f"in_features={self.in_features}, out_features={self.out_features}, "
             f"bias={self.bias is not None}"
@@ -76,6 +91,7 @@ class LazyLinear(Linear):
         self.__dict__["_waiting"] = True
 
     def forward(self, input: Any) -> Any:
+        """Applies the module."""
         if self._waiting:
             self.in_features = shape_of(input)[-1]
             bound = 1 / math.sqrt(self.in_features)
@@ -93,9 +109,14 @@ class Bilinear(Module):
     """y = x1^T W x2 + b."""
 
     def __init__(
-        self, in1_features: int, in2_features: int, out_features: int, bias: bool = True,
-        device: Any = None, dtype: Any = None,
-    ) -> None:  # fmt: skip
+        self,
+        in1_features: int,
+        in2_features: int,
+        out_features: int,
+        bias: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
         super().__init__()
         self.in1_features, self.in2_features = in1_features, in2_features
         self.out_features = out_features
@@ -108,9 +129,11 @@ class Bilinear(Module):
         )
 
     def forward(self, input1: Any, input2: Any) -> Any:
+        """Applies the module."""
         return F.bilinear(input1, input2, self.weight, self.bias)
 
     def extra_repr(self) -> str:
+        """The settings shown in the repr."""
         return (
             f"in1_features={self.in1_features}, in2_features={self.in2_features}, "
             f"out_features={self.out_features}, bias={self.bias is not None}"
@@ -121,6 +144,7 @@ class Identity(Module):
     """The input itself; arguments are ignored."""
 
     def forward(self, input: Any) -> Any:
+        """Applies the module."""
         return input
 
 
@@ -135,9 +159,11 @@ class Unflatten(Module):
         self.dim, self.unflattened_size = dim, unflattened_size
 
     def forward(self, input: Any) -> Any:
+        """Applies the module."""
         return _shape.unflatten(input, self.dim, self.unflattened_size)
 
     def extra_repr(self) -> str:
+        """The settings shown in the repr."""
         return f"dim={self.dim}, unflattened_size={self.unflattened_size}"
 
 
@@ -149,9 +175,11 @@ class PixelShuffle(Module):
         self.upscale_factor = upscale_factor
 
     def forward(self, input: Any) -> Any:
+        """Applies the module."""
         return pixel_shuffle(input, self.upscale_factor)
 
     def extra_repr(self) -> str:
+        """The settings shown in the repr."""
         return f"upscale_factor={self.upscale_factor}"
 
 
@@ -163,9 +191,11 @@ class PixelUnshuffle(Module):
         self.downscale_factor = downscale_factor
 
     def forward(self, input: Any) -> Any:
+        """Applies the module."""
         return pixel_unshuffle(input, self.downscale_factor)
 
     def extra_repr(self) -> str:
+        """The settings shown in the repr."""
         return f"downscale_factor={self.downscale_factor}"
 
 
@@ -176,10 +206,18 @@ class Unfold(Module):
         self, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1
     ) -> None:
         super().__init__()
-        self.kernel_size, self.dilation = tuple_of(kernel_size, 2), dilation
+        self.kernel_size, self.dilation = kernel_size, dilation
         self.padding, self.stride = padding, stride
 
     def forward(self, input: Any) -> Any:
+        """Applies the module."""
         return _unfold(
             input, self.kernel_size, self.dilation, self.padding, self.stride
+        )
+
+    def extra_repr(self) -> str:
+        """The settings shown in the repr."""
+        return (
+            f"kernel_size={self.kernel_size}, dilation={self.dilation}, "
+            f"padding={self.padding}, stride={self.stride}"
         )

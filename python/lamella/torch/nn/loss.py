@@ -12,10 +12,15 @@ _OLD = {"size_average": None, "reduce": None}
 
 
 def _loss(
-    name: str, function: Any, before: dict[str, Any] | None = None, inputs: int = 2,
-    after: dict[str, Any] | None = None, middle: dict[str, Any] | None = None, old: bool = True,
-) -> None:  # fmt: skip
-    """Arguments in PyTorch's order: before, size_average, middle, reduce, reduction, after."""
+    name: str,
+    function: Any,
+    before: dict[str, Any] | None = None,
+    inputs: int = 2,
+    after: dict[str, Any] | None = None,
+    middle: dict[str, Any] | None = None,
+    old: bool = True,
+) -> None:
+    """Arguments in PyTorch's order, around size_average, reduce and reduction."""
     arguments: dict[str, Any] = dict(before or {})
     if old:
         arguments["size_average"] = None
@@ -35,8 +40,13 @@ _loss("SmoothL1Loss", F.smooth_l1_loss, after={"beta": 1.0})
 LOSSES["HuberLoss"] = function_module(
     "HuberLoss", F.huber_loss, {"reduction": "mean", "delta": 1.0}, (), (), 2
 )
-_loss("CrossEntropyLoss", F.cross_entropy, _W, middle={"ignore_index": -100},
-      after={"label_smoothing": 0.0})  # fmt: skip
+_loss(
+    "CrossEntropyLoss",
+    F.cross_entropy,
+    _W,
+    middle={"ignore_index": -100},
+    after={"label_smoothing": 0.0},
+)
 _loss("NLLLoss", F.nll_loss, _W, middle={"ignore_index": -100})
 _loss("BCELoss", F.binary_cross_entropy, _W)
 _loss(
@@ -47,22 +57,40 @@ _loss(
 )
 _loss("KLDivLoss", F.kl_div, after={"log_target": False})
 LOSSES["PoissonNLLLoss"] = function_module(
-    "PoissonNLLLoss", F.poisson_nll_loss,
-    {"log_input": True, "full": False, "size_average": None, "eps": 1e-8, "reduce": None,
-     "reduction": "mean"}, (), (), 2,
-)  # fmt: skip
+    "PoissonNLLLoss",
+    F.poisson_nll_loss,
+    {
+        "log_input": True,
+        "full": False,
+        "size_average": None,
+        "eps": 1e-8,
+        "reduce": None,
+        "reduction": "mean",
+    },
+    (),
+    (),
+    2,
+)
 LOSSES["GaussianNLLLoss"] = function_module(
-    "GaussianNLLLoss", F.gaussian_nll_loss, {"full": False, "eps": 1e-6, "reduction": "mean"}, (),
-    (), 3,
-)  # fmt: skip
+    "GaussianNLLLoss",
+    F.gaussian_nll_loss,
+    {"full": False, "eps": 1e-6, "reduction": "mean"},
+    (),
+    (),
+    3,
+)
 _loss("HingeEmbeddingLoss", F.hinge_embedding_loss, {"margin": 1.0})
 _loss("SoftMarginLoss", F.soft_margin_loss)
 _loss("MarginRankingLoss", F.margin_ranking_loss, {"margin": 0.0}, 3)
 _loss("MultiMarginLoss", F.multi_margin_loss, {"p": 1, "margin": 1.0, "weight": None})
 _loss("MultiLabelSoftMarginLoss", F.multilabel_soft_margin_loss, _W)
 _loss("CosineEmbeddingLoss", F.cosine_embedding_loss, {"margin": 0.0}, 3)
-_loss("TripletMarginLoss", F.triplet_margin_loss,
-      {"margin": 1.0, "p": 2.0, "eps": 1e-6, "swap": False}, 3)  # fmt: skip
+_loss(
+    "TripletMarginLoss",
+    F.triplet_margin_loss,
+    {"margin": 1.0, "p": 2.0, "eps": 1e-6, "swap": False},
+    3,
+)
 LOSSES["CosineSimilarity"] = function_module(
     "CosineSimilarity", F.cosine_similarity, {"dim": 1, "eps": 1e-8}, (), (), 2
 )

@@ -35,8 +35,9 @@ def _indented(text: str) -> str:
 
 
 class Module:
-    """Base of all networks and layers: assign parameters and modules as attributes in __init__,
-    write forward.
+    """Base of all networks and layers.
+
+    Assign parameters and modules as attributes in __init__, write forward.
 
     Example:
         >>> from lamella.torch import nn
@@ -73,6 +74,7 @@ class Module:
         )
 
     def __call__(self, *args: Any, **options: Any) -> Any:
+        """See the base class."""
         if self._hooks is None:
             return self.forward(*args, **options)
         return self._hooked_call(args, options)
@@ -87,7 +89,8 @@ class Module:
                 return found[name]
         if "_parameters" not in own:
             raise AttributeError(
-                f"{type(self).__name__}: call super().__init__() before using the module"
+                f"{type(self).__name__}: call super().__init__() before using the "
+                "module"
             )
         raise AttributeError(
             f"'{type(self).__name__}' object has no attribute '{name}'"
@@ -121,7 +124,8 @@ class Module:
                         else "torch.nn.Module"
                     )
                     raise TypeError(
-                        f"cannot assign '{type(value).__name__}' as {what} '{name}' ({wanted} or "
+                        f"cannot assign '{type(value).__name__}' as {what} '{name}' "
+                        f"({wanted} or "
                         "None expected)"
                     )
                 own[table][name] = None
@@ -154,11 +158,12 @@ class Module:
         self._parameters[name] = param
 
     def register_buffer(self, name: str, tensor: Any, persistent: bool = True) -> None:
-        """Adds a tensor that is state but no parameter; not in the state_dict if not persistent."""
+        """Adds a tensor that is no parameter; persistent: in the state_dict."""
         self._check_name(name, "buffer")
         if tensor is not None and not isinstance(tensor, Tensor):
             raise TypeError(
-                f"cannot assign '{type(tensor).__name__}' object to buffer '{name}' (torch Tensor "
+                f"cannot assign '{type(tensor).__name__}' object to buffer '{name}' "
+                "(torch Tensor "
                 "or None required)"
             )
         self._buffers[name] = tensor
@@ -270,7 +275,7 @@ class Module:
                     f"{type(module).__name__} has no attribute `{name}`"
                 )
             module = module._modules[name]
-        return module  # type: ignore[no-any-return]
+        return module
 
     def get_parameter(self, target: str) -> Any:
         """The parameter with a dotted name."""
@@ -283,7 +288,7 @@ class Module:
     # ------------------------------------------------------------ state
 
     def state_dict(self, *args: Any, prefix: str = "", keep_vars: bool = False) -> Any:
-        """All parameters and persistent buffers by dotted name; the tensors share memory."""
+        """Parameters and persistent buffers by dotted name; they share memory."""
         state: OrderedDict[str, Any] = OrderedDict()
         for place, module in self.named_modules(
             prefix=prefix.rstrip("."), remove_duplicate=False
@@ -316,12 +321,12 @@ class Module:
         missing = [k for k in own if k not in state_dict]
         unknown = [k for k in state_dict if k not in own]
         errors = []
-        if strict and unknown:
-            names = ", ".join(f'"{k}"' for k in unknown)
-            errors.append(f"Unexpected key(s) in state_dict: {names}. ")
         if strict and missing:
             names = ", ".join(f'"{k}"' for k in missing)
             errors.append(f"Missing key(s) in state_dict: {names}. ")
+        if strict and unknown:
+            names = ", ".join(f'"{k}"' for k in unknown)
+            errors.append(f"Unexpected key(s) in state_dict: {names}. ")
         with no_grad():
             for key, target in own.items():
                 if key not in state_dict:
@@ -329,7 +334,8 @@ class Module:
                 value = state_dict[key]
                 if shape_of(value) != shape_of(target):
                     errors.append(
-                        f"size mismatch for {key}: copying a param with shape {value.shape} from "
+                        f"size mismatch for {key}: copying a param with shape "
+                        f"{value.shape} from "
                         f"checkpoint, the shape in current model is {target.shape}."
                     )
                     continue
@@ -385,7 +391,7 @@ class Module:
         return self
 
     def to(self, *args: Any, **options: Any) -> Any:
-        """Float parameters and buffers in another dtype; the device can only be the CPU."""
+        """Float parameters and buffers in another dtype; the device is the CPU."""
         probe = Tensor(0).to(*args, **options)
         wanted = options.get("dtype")
         for a in args:
@@ -412,7 +418,8 @@ class Module:
     def cuda(self, device: Any = None) -> Any:
         """Refused: lamella.torch computes on the CPU."""
         raise RuntimeError(
-            "cuda: lamella.torch computes on the CPU; use torch.cuda.is_available() to choose"
+            "cuda: lamella.torch computes on the CPU; use torch.cuda.is_available() to "
+            "choose"
         )
 
     # ------------------------------------------------------------ hooks
@@ -435,11 +442,11 @@ class Module:
         return self._add_hook("pre", hook)
 
     def register_forward_hook(self, hook: Any, **options: Any) -> RemovableHandle:
-        """hook(module, inputs, output) runs after forward and may return another output."""
+        """hook(module, inputs, output) runs after forward; it may replace output."""
         return self._add_hook("forward", hook)
 
     def register_full_backward_hook(self, hook: Any, **options: Any) -> RemovableHandle:
-        """hook(module, grad_input, grad_output) runs when the gradients of the inputs are known."""
+        """hook(module, grad_input, grad_output) runs in each backward pass."""
         return self._add_hook("backward", hook)
 
     def _hooked_call(self, args: tuple[Any, ...], options: dict[str, Any]) -> Any:

@@ -10,8 +10,17 @@ from ..tensor import Parameter, new_tensor
 from . import _normalize as F
 from .module import Module
 
-__all__ = ["BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "GroupNorm", "InstanceNorm1d",
-           "InstanceNorm2d", "InstanceNorm3d", "LayerNorm", "RMSNorm"]  # fmt: skip
+__all__ = [
+    "BatchNorm1d",
+    "BatchNorm2d",
+    "BatchNorm3d",
+    "GroupNorm",
+    "InstanceNorm1d",
+    "InstanceNorm2d",
+    "InstanceNorm3d",
+    "LayerNorm",
+    "RMSNorm",
+]
 
 
 def _filled(shape: Any, value: float, dtype: Any) -> Any:
@@ -23,19 +32,27 @@ class _Statistics(Module):
 
     _ranks: tuple[int, ...] = ()
     running_mean: Any
+    momentum: Any
     running_var: Any
     num_batches_tracked: Any
 
     def __init__(
-        self, num_features: int, eps: float, momentum: float | None, affine: bool,
-        track_running_stats: bool, dtype: Any,
-    ) -> None:  # fmt: skip
+        self,
+        num_features: int,
+        eps: float,
+        momentum: float | None,
+        affine: bool,
+        track_running_stats: bool,
+        dtype: Any,
+        bias: bool,
+    ) -> None:
         super().__init__()
         self.num_features, self.eps, self.momentum = num_features, eps, momentum
         self.affine, self.track_running_stats = affine, track_running_stats
         shape = (num_features,)
         for name, value in (("weight", 1.0), ("bias", 0.0)):
-            p = Parameter(_filled(shape, value, dtype)) if affine else None
+            make = affine and (bias or name == "weight")
+            p = Parameter(_filled(shape, value, dtype)) if make else None
             self.register_parameter(name, p)
         for name, value in (("running_mean", 0.0), ("running_var", 1.0)):
             self.register_buffer(
@@ -60,18 +77,26 @@ class _Statistics(Module):
     def extra_repr(self) -> str:
         return (
             f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, "
-            f"affine={self.affine}, track_running_stats={self.track_running_stats}"
+            f"affine={self.affine}, bias={self.bias is not None}, "
+            f"track_running_stats={self.track_running_stats}"
         )
 
 
 class _BatchNorm(_Statistics):
     def __init__(
-        self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1,
-        affine: bool = True, track_running_stats: bool = True, device: Any = None,
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        device: Any = None,
         dtype: Any = None,
-    ) -> None:  # fmt: skip
+        *,
+        bias: bool = True,
+    ) -> None:
         super().__init__(
-            num_features, eps, momentum, affine, track_running_stats, dtype
+            num_features, eps, momentum, affine, track_running_stats, dtype, bias
         )
 
     def forward(self, input: Any) -> Any:
@@ -87,10 +112,15 @@ class _BatchNorm(_Statistics):
                 momentum = 1 / counter.item()
         update = self.training
         return F.batch_norm(
-            input, centre if update or not training else None,
-            spread if update or not training else None, own["weight"], own["bias"], training,
-            momentum, self.eps,
-        )  # fmt: skip
+            input,
+            centre if update or not training else None,
+            spread if update or not training else None,
+            own["weight"],
+            own["bias"],
+            training,
+            momentum,
+            self.eps,
+        )
 
 
 class BatchNorm1d(_BatchNorm):
@@ -113,11 +143,19 @@ class BatchNorm3d(_BatchNorm):
 
 class _InstanceNorm(_Statistics):
     def __init__(
-        self, num_features: int, eps: float = 1e-5, momentum: float = 0.1, affine: bool = False,
-        track_running_stats: bool = False, device: Any = None, dtype: Any = None,
-    ) -> None:  # fmt: skip
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float = 0.1,
+        affine: bool = False,
+        track_running_stats: bool = False,
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        bias: bool = True,
+    ) -> None:
         super().__init__(
-            num_features, eps, momentum, affine, track_running_stats, dtype
+            num_features, eps, momentum, affine, track_running_stats, dtype, bias
         )
 
     def forward(self, input: Any) -> Any:
@@ -125,9 +163,15 @@ class _InstanceNorm(_Statistics):
         single = input.dim() == self._ranks[0]
         x = input.unsqueeze(0) if single else input
         y = F.instance_norm(
-            x, self.running_mean, self.running_var, self.weight, self.bias,
-            self.training or not self.track_running_stats, self.momentum, self.eps,
-        )  # fmt: skip
+            x,
+            self.running_mean,
+            self.running_var,
+            self.weight,
+            self.bias,
+            self.training or not self.track_running_stats,
+            self.momentum,
+            self.eps,
+        )
         return y.squeeze(0) if single else y
 
 
@@ -161,9 +205,14 @@ class LayerNorm(Module):
     """The last axes with mean 0 and variance 1."""
 
     def __init__(
-        self, normalized_shape: Any, eps: float = 1e-5, elementwise_affine: bool = True,
-        bias: bool = True, device: Any = None, dtype: Any = None,
-    ) -> None:  # fmt: skip
+        self,
+        normalized_shape: Any,
+        eps: float = 1e-5,
+        elementwise_affine: bool = True,
+        bias: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
         super().__init__()
         self.normalized_shape = _shape(normalized_shape)
         self.eps, self.elementwise_affine = eps, elementwise_affine
@@ -177,25 +226,29 @@ class LayerNorm(Module):
             self.register_parameter(name, p)
 
     def forward(self, input: Any) -> Any:
+        """Applies the module."""
         return F.layer_norm(
             input, self.normalized_shape, self.weight, self.bias, self.eps
         )
 
     def extra_repr(self) -> str:
+        """The settings shown in the repr."""
         text = f"{self.normalized_shape}, eps={self.eps}"
         text += f", elementwise_affine={self.elementwise_affine}"
-        if self.elementwise_affine and self.bias is None:
-            text += ", bias=False"
-        return text
+        return f"{text}, bias={self.bias is not None}"
 
 
 class RMSNorm(Module):
     """The last axes divided by their root mean square."""
 
     def __init__(
-        self, normalized_shape: Any, eps: float | None = None, elementwise_affine: bool = True,
-        device: Any = None, dtype: Any = None,
-    ) -> None:  # fmt: skip
+        self,
+        normalized_shape: Any,
+        eps: float | None = None,
+        elementwise_affine: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
         super().__init__()
         self.normalized_shape = _shape(normalized_shape)
         self.eps, self.elementwise_affine = eps, elementwise_affine
@@ -207,9 +260,11 @@ class RMSNorm(Module):
         self.register_parameter("weight", p)
 
     def forward(self, input: Any) -> Any:
+        """Applies the module."""
         return F.rms_norm(input, self.normalized_shape, self.weight, self.eps)
 
     def extra_repr(self) -> str:
+        """The settings shown in the repr."""
         return (
             f"{self.normalized_shape}, eps={self.eps}, "
             f"elementwise_affine={self.elementwise_affine}"
@@ -220,22 +275,36 @@ class GroupNorm(Module):
     """Groups of channels with mean 0 and variance 1."""
 
     def __init__(
-        self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True,
-        device: Any = None, dtype: Any = None,
-    ) -> None:  # fmt: skip
+        self,
+        num_groups: int,
+        num_channels: int,
+        eps: float = 1e-5,
+        affine: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        bias: bool = True,
+    ) -> None:
         super().__init__()
         if num_channels % num_groups:
             raise ValueError(
-                f"num_channels ({num_channels}) must be divisible by num_groups ({num_groups})"
+                f"num_channels ({num_channels}) must be divisible by num_groups "
+                f"({num_groups})"
             )
         self.num_groups, self.num_channels = num_groups, num_channels
         self.eps, self.affine = eps, affine
         for name, value in (("weight", 1.0), ("bias", 0.0)):
-            p = Parameter(_filled((num_channels,), value, dtype)) if affine else None
+            make = affine and (bias or name == "weight")
+            p = Parameter(_filled((num_channels,), value, dtype)) if make else None
             self.register_parameter(name, p)
 
     def forward(self, input: Any) -> Any:
+        """Applies the module."""
         return F.group_norm(input, self.num_groups, self.weight, self.bias, self.eps)
 
     def extra_repr(self) -> str:
-        return f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}"
+        """The settings shown in the repr."""
+        return (
+            f"{self.num_groups}, {self.num_channels}, eps={self.eps}, "
+            f"affine={self.affine}, bias={self.bias is not None}"
+        )

@@ -28,17 +28,33 @@ def _pooling(name: str, function: Any, arguments: dict[str, Any], shown: Any) ->
 
 for _n in (1, 2, 3):
     _pooling(
-        f"MaxPool{_n}d", getattr(F, f"max_pool{_n}d"),
-        {"kernel_size": _NEEDED, "stride": None, "padding": 0, "dilation": 1,
-         "return_indices": False, "ceil_mode": False},
+        f"MaxPool{_n}d",
+        getattr(F, f"max_pool{_n}d"),
+        {
+            "kernel_size": _NEEDED,
+            "stride": None,
+            "padding": 0,
+            "dilation": 1,
+            "return_indices": False,
+            "ceil_mode": False,
+        },
         ("kernel_size", "stride", "padding", "dilation", "ceil_mode"),
-    )  # fmt: skip
-    _arguments = {"kernel_size": _NEEDED, "stride": None, "padding": 0, "ceil_mode": False,
-                  "count_include_pad": True}  # fmt: skip
+    )
+    _arguments = {
+        "kernel_size": _NEEDED,
+        "stride": None,
+        "padding": 0,
+        "ceil_mode": False,
+        "count_include_pad": True,
+    }
     if _n > 1:
         _arguments["divisor_override"] = None
-    _pooling(f"AvgPool{_n}d", getattr(F, f"avg_pool{_n}d"), _arguments,
-             ("kernel_size", "stride", "padding"))  # fmt: skip
+    _pooling(
+        f"AvgPool{_n}d",
+        getattr(F, f"avg_pool{_n}d"),
+        _arguments,
+        ("kernel_size", "stride", "padding"),
+    )
     for _kind in ("Avg", "Max"):
         _name = f"Adaptive{_kind}Pool{_n}d"
         LAYERS[_name] = function_module(
@@ -73,8 +89,13 @@ def _padding(n: int, kind: str, mode: str) -> None:
 
 
 for _n in (1, 2, 3):
-    for _kind, _mode in (("Constant", "constant"), ("Zero", "constant"), ("Reflection", "reflect"),
-                         ("Replication", "replicate"), ("Circular", "circular")):  # fmt: skip
+    for _kind, _mode in (
+        ("Constant", "constant"),
+        ("Zero", "constant"),
+        ("Reflection", "reflect"),
+        ("Replication", "replicate"),
+        ("Circular", "circular"),
+    ):
         _padding(_n, _kind, _mode)
 
 
@@ -82,19 +103,25 @@ class Upsample(Module):
     """Resizes the axes behind the channels."""
 
     def __init__(
-        self, size: Any = None, scale_factor: Any = None, mode: str = "nearest",
-        align_corners: bool | None = None, recompute_scale_factor: Any = None,
-    ) -> None:  # fmt: skip
+        self,
+        size: Any = None,
+        scale_factor: Any = None,
+        mode: str = "nearest",
+        align_corners: bool | None = None,
+        recompute_scale_factor: Any = None,
+    ) -> None:
         super().__init__()
         self.size, self.mode, self.align_corners = size, mode, align_corners
         self.scale_factor = scale_factor
 
     def forward(self, input: Any) -> Any:
+        """Applies the module."""
         return F.interpolate(
             input, self.size, self.scale_factor, self.mode, self.align_corners
         )
 
     def extra_repr(self) -> str:
+        """The settings shown in the repr."""
         if self.scale_factor is not None:
             return f"scale_factor={float(self.scale_factor)}, mode={self.mode!r}"
         return f"size={self.size}, mode={self.mode!r}"
@@ -102,6 +129,7 @@ class Upsample(Module):
 
 LAYERS["Upsample"] = Upsample
 LAYERS["LocalResponseNorm"] = function_module(
-    "LocalResponseNorm", F.local_response_norm,
+    "LocalResponseNorm",
+    F.local_response_norm,
     {"size": _NEEDED, "alpha": 1e-4, "beta": 0.75, "k": 1.0},
-)  # fmt: skip
+)

@@ -8,7 +8,7 @@ from typing import Any
 from lamella import _core
 
 from ..reduce import one_axis
-from ..tensor import dtype_of, shape_of, wrap
+from ..tensor import dtype_of, shape_of, unwrap, wrap
 from . import _activations as F
 from .init import new_weight
 from .module import Module
@@ -36,10 +36,18 @@ class _Recurrent(Module):
     _mode = "RNN"
 
     def __init__(
-        self, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True,
-        batch_first: bool = False, dropout: float = 0.0, bidirectional: bool = False,
-        proj_size: int = 0, device: Any = None, dtype: Any = None,
-    ) -> None:  # fmt: skip
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        proj_size: int = 0,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
         super().__init__()
         if proj_size:
             raise ValueError(
@@ -120,7 +128,8 @@ class _Recurrent(Module):
         single = len(shape_of(x)) == 2
         if shape_of(x)[-1] != self.input_size:
             raise RuntimeError(
-                f"input.size(-1) must be equal to input_size. Expected {self.input_size}, got "
+                "input.size(-1) must be equal to input_size. Expected "
+                f"{self.input_size}, got "
                 f"{shape_of(x)[-1]}"
             )
         if single:
@@ -136,10 +145,12 @@ class _Recurrent(Module):
             for side, suffix in enumerate(self._suffixes(layer)):
                 k = layer * (1 + self.bidirectional) + side
                 begin = tuple(
-                    _core.reshape(_core.slice(s, [k, 0, 0], [k + 1, *s.shape[1:]], [1, 1, 1]),
-                                  s.shape[1:])
-                    for s in map(_core.face_unwrap, states)
-                )  # fmt: skip
+                    _core.reshape(
+                        _core.slice(s, [k, 0, 0], [k + 1, *s.shape[1:]], [1, 1, 1]),
+                        s.shape[1:],
+                    )
+                    for s in map(unwrap, states)
+                )
                 y, *last = self._run(x, begin, suffix, mask)  # type: ignore[call-arg]
                 sides.append(_core.flip(y, [1]) if side else y)
                 for end, v in zip(ends, last, strict=True):
@@ -190,9 +201,14 @@ class RNN(_Recurrent):
     """
 
     def __init__(
-        self, input_size: int, hidden_size: int, num_layers: int = 1, nonlinearity: str = "tanh",
-        *args: Any, **options: Any,
-    ) -> None:  # fmt: skip
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        nonlinearity: str = "tanh",
+        *args: Any,
+        **options: Any,
+    ) -> None:
         super().__init__(input_size, hidden_size, num_layers, *args, **options)
         if nonlinearity not in ("tanh", "relu"):
             raise ValueError(
@@ -223,9 +239,15 @@ class LSTM(_Recurrent):
     def _run(self, x: Any, state: Any, suffix: str, mask: Any = None) -> Any:
         w, u, bi, bh = self._weights(suffix)
         return _core.lstm(
-            x, state[0], state[1], w, u, _both(bi, bh), mask,
+            x,
+            state[0],
+            state[1],
+            w,
+            u,
+            _both(bi, bh),
+            mask,
             go_backwards=suffix.endswith("reverse"),
-        )  # fmt: skip
+        )
 
 
 class GRU(_Recurrent):
@@ -238,18 +260,28 @@ class GRU(_Recurrent):
         w, u, bi, bh = self._weights(suffix)
         bias = None if bi is None else _core.stack([_zrh(bi), _zrh(bh)], 0)
         return _core.gru(
-            x, state[0], _zrh(w, 1), _zrh(u, 1), bias, mask, reset_after=True,
+            x,
+            state[0],
+            _zrh(w, 1),
+            _zrh(u, 1),
+            bias,
+            mask,
+            reset_after=True,
             go_backwards=suffix.endswith("reverse"),
-        )  # fmt: skip
+        )
 
 
 class _Cell(Module):
     _gates = 1
 
     def __init__(
-        self, input_size: int, hidden_size: int, bias: bool = True, device: Any = None,
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        device: Any = None,
         dtype: Any = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__()
         self.input_size, self.hidden_size, self.bias = input_size, hidden_size, bias
         bound, rows = 1 / math.sqrt(hidden_size), self._gates * hidden_size
@@ -272,7 +304,8 @@ class _Cell(Module):
     def _parts(self, x: Any) -> list[Any]:
         n, axis = self.hidden_size, one_axis(-1, len(shape_of(x)))
         lead = (slice(None),) * axis
-        return [x[(*lead, slice(i * n, (i + 1) * n))] for i in range(self._gates)]
+        cuts = [(*lead, slice(i * n, (i + 1) * n)) for i in range(self._gates)]
+        return [x[cut] for cut in cuts]
 
     def extra_repr(self) -> str:
         text = f"{self.input_size}, {self.hidden_size}"
@@ -283,13 +316,19 @@ class RNNCell(_Cell):
     """One step of an RNN."""
 
     def __init__(
-        self, input_size: int, hidden_size: int, bias: bool = True, nonlinearity: str = "tanh",
-        device: Any = None, dtype: Any = None,
-    ) -> None:  # fmt: skip
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        nonlinearity: str = "tanh",
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
         super().__init__(input_size, hidden_size, bias, device, dtype)
         self.nonlinearity = nonlinearity
 
     def forward(self, input: Any, hx: Any = None) -> Any:
+        """Applies the module."""
         a, b = self._sums(input, self._zero(input) if hx is None else hx)
         return F.tanh(a + b) if self.nonlinearity == "tanh" else F.relu(a + b)
 
@@ -300,6 +339,7 @@ class LSTMCell(_Cell):
     _gates = 4
 
     def forward(self, input: Any, hx: Any = None) -> Any:
+        """Applies the module."""
         h, c = (self._zero(input),) * 2 if hx is None else hx
         a, b = self._sums(input, h)
         i, f, g, o = self._parts(a + b)
@@ -313,6 +353,7 @@ class GRUCell(_Cell):
     _gates = 3
 
     def forward(self, input: Any, hx: Any = None) -> Any:
+        """Applies the module."""
         h = self._zero(input) if hx is None else hx
         a, b = self._sums(input, h)
         (ra, za, na), (rb, zb, nb) = self._parts(a), self._parts(b)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -12,15 +13,23 @@ from ..create import full
 from ..shape import cat, stack
 from ..tensor import dtype_of, new_tensor, shape_of, wrap
 
-__all__ = ["PackedSequence", "pack_padded_sequence", "pack_sequence", "pad_packed_sequence",
-           "pad_sequence", "unpad_sequence"]  # fmt: skip
+__all__ = [
+    "PackedSequence",
+    "pack_padded_sequence",
+    "pack_sequence",
+    "pad_packed_sequence",
+    "pad_sequence",
+    "unpad_sequence",
+]
 
 
 def pad_sequence(
-    sequences: Any, batch_first: bool = False, padding_value: float = 0.0,
+    sequences: Any,
+    batch_first: bool = False,
+    padding_value: float = 0.0,
     padding_side: str = "right",
-) -> Any:  # fmt: skip
-    """Sequences (length, ...) in one tensor (time, batch, ...), the short ones filled up."""
+) -> Any:
+    """Sequences (length, ...) as one tensor (time, batch, ...), filled up."""
     longest = max(len(s) for s in sequences)
     rows = []
     for s in sequences:
@@ -81,9 +90,10 @@ def pack_padded_sequence(
 ) -> PackedSequence:
     """Takes the lengths of the sequences in a padded tensor down."""
     n = [int(v) for v in lengths]
-    if enforce_sorted and any(a < b for a, b in zip(n, n[1:], strict=False)):
+    if enforce_sorted and any(a < b for a, b in itertools.pairwise(n)):
         raise RuntimeError(
-            "`lengths` array must be sorted in decreasing order when `enforce_sorted` is True."
+            "`lengths` array must be sorted in decreasing order when `enforce_sorted` "
+            "is True."
         )
     x = input if batch_first else input.transpose(0, 1)
     return PackedSequence(x[:, : max(n)], n)
@@ -98,9 +108,11 @@ def pack_sequence(sequences: Any, enforce_sorted: bool = True) -> PackedSequence
 
 
 def pad_packed_sequence(
-    sequence: PackedSequence, batch_first: bool = False, padding_value: float = 0.0,
+    sequence: PackedSequence,
+    batch_first: bool = False,
+    padding_value: float = 0.0,
     total_length: int | None = None,
-) -> tuple[Any, Any]:  # fmt: skip
+) -> tuple[Any, Any]:
     """The padded tensor and the lengths of its sequences."""
     x, mask = sequence.padded()
     shape = shape_of(x)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 from .. import _dtype as dt
@@ -24,11 +25,19 @@ class Embedding(Module):
     """
 
     def __init__(
-        self, num_embeddings: int, embedding_dim: int, padding_idx: int | None = None,
-        max_norm: float | None = None, norm_type: float = 2.0, scale_grad_by_freq: bool = False,
-        sparse: bool = False, _weight: Any = None, _freeze: bool = False, device: Any = None,
+        self,
+        num_embeddings: int,
+        embedding_dim: int,
+        padding_idx: int | None = None,
+        max_norm: float | None = None,
+        norm_type: float = 2.0,
+        scale_grad_by_freq: bool = False,
+        sparse: bool = False,
+        _weight: Any = None,
+        _freeze: bool = False,
+        device: Any = None,
         dtype: Any = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__()
         if max_norm is not None or scale_grad_by_freq:
             raise ValueError(
@@ -50,12 +59,15 @@ class Embedding(Module):
         cls, embeddings: Any, freeze: bool = True, padding_idx: int | None = None
     ) -> Any:
         """An Embedding with these rows."""
-        return cls(*embeddings.shape, padding_idx, _weight=embeddings, _freeze=freeze)
+        rows, size = embeddings.shape
+        return cls(rows, size, padding_idx, _weight=embeddings, _freeze=freeze)
 
     def forward(self, input: Any) -> Any:
+        """Applies the module."""
         return F.embedding(input, self.weight, self.padding_idx)
 
     def extra_repr(self) -> str:
+        """The settings shown in the repr."""
         text = f"{self.num_embeddings}, {self.embedding_dim}"
         return (
             text
@@ -65,7 +77,7 @@ class Embedding(Module):
 
 
 class EmbeddingBag(Module):
-    """Sum, mean or maximum of the vectors of each bag: rows of a matrix, or offsets into a list."""
+    """Sum, mean or maximum of the vectors of each bag."""
 
     def __init__(
         self,
@@ -86,12 +98,13 @@ class EmbeddingBag(Module):
         )
 
     def forward(self, input: Any, offsets: Any = None) -> Any:
+        """Applies the module."""
         reduce = {"sum": sum, "mean": mean, "max": lambda x, d: x.amax(d)}[self.mode]
         if offsets is None:
             return reduce(F.embedding(input, self.weight), 1)
         edges = [*offsets.tolist(), input.numel()]
         bags = []
-        for a, z in zip(edges, edges[1:], strict=False):
+        for a, z in itertools.pairwise(edges):
             if a == z:
                 bags.append(new_tensor([0.0] * self.embedding_dim, self.weight.dtype))
             else:
@@ -101,4 +114,5 @@ class EmbeddingBag(Module):
         return stack(bags)
 
     def extra_repr(self) -> str:
+        """The settings shown in the repr."""
         return f"{self.num_embeddings}, {self.embedding_dim}, mode={self.mode!r}"

@@ -13,8 +13,15 @@ from ..shape import cat, stack
 from ..tensor import Parameter, Tensor, new_tensor
 from . import rnn_utils as rnn
 
-__all__ = ["clip_grad_norm_", "clip_grad_value_", "get_total_norm", "parameters_to_vector", "rnn",
-           "vector_to_parameters", "weight_norm"]  # fmt: skip
+__all__ = [
+    "clip_grad_norm_",
+    "clip_grad_value_",
+    "get_total_norm",
+    "parameters_to_vector",
+    "rnn",
+    "vector_to_parameters",
+    "weight_norm",
+]
 
 
 def _with_grad(parameters: Any) -> list[Any]:
@@ -31,9 +38,12 @@ def get_total_norm(tensors: Iterable[Any], norm_type: float = 2.0) -> Any:
 
 
 def clip_grad_norm_(
-    parameters: Any, max_norm: float, norm_type: float = 2.0, error_if_nonfinite: bool = False,
+    parameters: Any,
+    max_norm: float,
+    norm_type: float = 2.0,
+    error_if_nonfinite: bool = False,
     foreach: bool | None = None,
-) -> Any:  # fmt: skip
+) -> Any:
     """Scales all gradients together so that their norm is at most max_norm.
 
     Returns:
@@ -45,7 +55,8 @@ def clip_grad_norm_(
         size = total.item()
         if error_if_nonfinite and not math.isfinite(size):
             raise RuntimeError(
-                f"The total norm of order {norm_type} for gradients from `parameters` is "
+                f"The total norm of order {norm_type} for gradients from `parameters` "
+                "is "
                 "non-finite, so it cannot be clipped."
             )
         factor = (
@@ -100,7 +111,7 @@ def weight_norm(module: Any, name: str = "weight", dim: int | None = 0) -> Any:
         m.__dict__[name] = value
 
     refresh(module, ())
-    # Layers read their weight from the table of parameters: it is put there for the call only.
+    # Layers read their weight from the table of parameters: it is there for the call.
     first = module.forward
 
     def forward(*args: Any, **options: Any) -> Any:

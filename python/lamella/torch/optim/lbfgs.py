@@ -16,8 +16,15 @@ from .optimizer import Optimizer
 __all__ = ["LBFGS"]
 
 
-def _cubic(x1: float, f1: float, g1: float, x2: float, f2: float, g2: float,
-           bounds: tuple[float, float] | None = None) -> float:  # fmt: skip
+def _cubic(
+    x1: float,
+    f1: float,
+    g1: float,
+    x2: float,
+    f2: float,
+    g2: float,
+    bounds: tuple[float, float] | None = None,
+) -> float:
     """The minimum of the cubic through two points with slopes, within bounds."""
     low, high = bounds if bounds is not None else (min(x1, x2), max(x1, x2))
     d1 = g1 + g2 - 3 * (f1 - f2) / (x1 - x2)
@@ -33,7 +40,7 @@ def _cubic(x1: float, f1: float, g1: float, x2: float, f2: float, g2: float,
 
 
 class LBFGS(Optimizer):
-    """The quasi-Newton method with limited memory; step(closure) runs up to max_iter iterations.
+    """The quasi-Newton method with limited memory: step(closure) iterates.
 
     Args:
         params: parameters (one group).
@@ -46,17 +53,28 @@ class LBFGS(Optimizer):
     """
 
     def __init__(
-        self, params: Any, lr: Any = 1, max_iter: int = 20, max_eval: int | None = None,
-        tolerance_grad: float = 1e-7, tolerance_change: float = 1e-9, history_size: int = 100,
+        self,
+        params: Any,
+        lr: Any = 1,
+        max_iter: int = 20,
+        max_eval: int | None = None,
+        tolerance_grad: float = 1e-7,
+        tolerance_change: float = 1e-9,
+        history_size: int = 100,
         line_search_fn: str | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(
             params,
-            {"lr": lr, "max_iter": max_iter,
-             "max_eval": max_iter * 5 // 4 if max_eval is None else max_eval,
-             "tolerance_grad": tolerance_grad, "tolerance_change": tolerance_change,
-             "history_size": history_size, "line_search_fn": line_search_fn},
-        )  # fmt: skip
+            {
+                "lr": lr,
+                "max_iter": max_iter,
+                "max_eval": max_iter * 5 // 4 if max_eval is None else max_eval,
+                "tolerance_grad": tolerance_grad,
+                "tolerance_change": tolerance_change,
+                "history_size": history_size,
+                "line_search_fn": line_search_fn,
+            },
+        )
         if len(self.param_groups) != 1:
             raise ValueError(
                 "LBFGS doesn't support per-parameter options (parameter groups)"
@@ -67,7 +85,11 @@ class LBFGS(Optimizer):
         parts = []
         for p in self._params:
             t = p.grad if gradients else p
-            a = np.zeros(shape_of(p)) if t is None else _core.Tensor.numpy(t.detach())
+            a = (
+                np.zeros(shape_of(p), p.dtype.name)
+                if t is None
+                else _core.Tensor.numpy(t.detach())
+            )
             parts.append(np.asarray(a).reshape(-1))
         return np.concatenate(parts)
 
@@ -188,10 +210,18 @@ class LBFGS(Optimizer):
 
 
 def _strong_wolfe(
-    at: Any, t: float, d: Any, f: float, g: Any, slope: float, tol_change: float, c1: float = 1e-4,
-    c2: float = 0.9, max_ls: int = 25,
-) -> tuple[float, Any, float, int]:  # fmt: skip
-    """A step that lowers the loss enough and flattens the slope: value, gradient, step, calls."""
+    at: Any,
+    t: float,
+    d: Any,
+    f: float,
+    g: Any,
+    slope: float,
+    tol_change: float,
+    c1: float = 1e-4,
+    c2: float = 0.9,
+    max_ls: int = 25,
+) -> tuple[float, Any, float, int]:
+    """A step that lowers loss and slope enough: value, gradient, step, calls."""
     d_size = float(np.abs(d).max())
     f_new, g_new = at(t)
     evals, s_new = 1, float(g_new @ d)

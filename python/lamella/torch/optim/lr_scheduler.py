@@ -8,10 +8,23 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["ConstantLR", "CosineAnnealingLR", "CosineAnnealingWarmRestarts", "CyclicLR",
-           "ExponentialLR", "LRScheduler", "LambdaLR", "LinearLR", "MultiStepLR",
-           "MultiplicativeLR", "OneCycleLR", "PolynomialLR", "ReduceLROnPlateau", "SequentialLR",
-           "StepLR"]  # fmt: skip
+__all__ = [
+    "ConstantLR",
+    "CosineAnnealingLR",
+    "CosineAnnealingWarmRestarts",
+    "CyclicLR",
+    "ExponentialLR",
+    "LRScheduler",
+    "LambdaLR",
+    "LinearLR",
+    "MultiStepLR",
+    "MultiplicativeLR",
+    "OneCycleLR",
+    "PolynomialLR",
+    "ReduceLROnPlateau",
+    "SequentialLR",
+    "StepLR",
+]
 
 
 class LRScheduler:
@@ -89,12 +102,14 @@ class LambdaLR(LRScheduler):
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
+        """The rates of this epoch."""
         return [
             b * f(self.last_epoch)
             for b, f in zip(self.base_lrs, self.lr_lambdas, strict=True)
         ]
 
     def state_dict(self) -> dict[str, Any]:
+        """The state as a dict."""
         return {k: v for k, v in super().state_dict().items() if k != "lr_lambdas"}
 
 
@@ -102,6 +117,7 @@ class MultiplicativeLR(LambdaLR):
     """rate * lr_lambda(epoch), from the second epoch on."""
 
     def get_lr(self) -> list[float]:
+        """The rates of this epoch."""
         if self.last_epoch <= 0:
             return self._rates
         return [
@@ -114,13 +130,18 @@ class StepLR(LRScheduler):
     """rate * gamma every step_size epochs."""
 
     def __init__(
-        self, optimizer: Any, step_size: int, gamma: float = 0.1, last_epoch: int = -1,
+        self,
+        optimizer: Any,
+        step_size: int,
+        gamma: float = 0.1,
+        last_epoch: int = -1,
         verbose: Any = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.step_size, self.gamma = step_size, gamma
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
+        """The rates of this epoch."""
         if self.last_epoch == 0 or self.last_epoch % self.step_size:
             return self._rates
         return [r * self.gamma for r in self._rates]
@@ -135,13 +156,18 @@ class MultiStepLR(LRScheduler):
     """rate * gamma at each of the milestones."""
 
     def __init__(
-        self, optimizer: Any, milestones: Any, gamma: float = 0.1, last_epoch: int = -1,
+        self,
+        optimizer: Any,
+        milestones: Any,
+        gamma: float = 0.1,
+        last_epoch: int = -1,
         verbose: Any = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.milestones, self.gamma = Counter(milestones), gamma
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
+        """The rates of this epoch."""
         return [r * self.gamma ** self.milestones[self.last_epoch] for r in self._rates]
 
     def _closed_form(self) -> list[float]:
@@ -153,9 +179,13 @@ class ConstantLR(LRScheduler):
     """initial rate * factor until epoch total_iters."""
 
     def __init__(
-        self, optimizer: Any, factor: float = 1 / 3, total_iters: int = 5, last_epoch: int = -1,
+        self,
+        optimizer: Any,
+        factor: float = 1 / 3,
+        total_iters: int = 5,
+        last_epoch: int = -1,
         verbose: Any = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         if not 0 <= factor <= 1:
             raise ValueError(
                 "Constant multiplicative factor expected to be between 0 and 1."
@@ -164,6 +194,7 @@ class ConstantLR(LRScheduler):
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
+        """The rates of this epoch."""
         if self.last_epoch == 0:
             return [r * self.factor for r in self._rates]
         if self.last_epoch == self.total_iters:
@@ -175,12 +206,18 @@ class LinearLR(LRScheduler):
     """The factor goes from start_factor to end_factor in total_iters epochs."""
 
     def __init__(
-        self, optimizer: Any, start_factor: float = 1 / 3, end_factor: float = 1.0,
-        total_iters: int = 5, last_epoch: int = -1, verbose: Any = None,
-    ) -> None:  # fmt: skip
+        self,
+        optimizer: Any,
+        start_factor: float = 1 / 3,
+        end_factor: float = 1.0,
+        total_iters: int = 5,
+        last_epoch: int = -1,
+        verbose: Any = None,
+    ) -> None:
         if not 0 < start_factor <= 1:
             raise ValueError(
-                "Starting multiplicative factor expected to be greater than 0 and less or equal to "
+                "Starting multiplicative factor expected to be greater than 0 and less "
+                "or equal to "
                 "1."
             )
         if not 0 <= end_factor <= 1:
@@ -192,6 +229,7 @@ class LinearLR(LRScheduler):
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
+        """The rates of this epoch."""
         if self.last_epoch == 0:
             return [r * self.start_factor for r in self._rates]
         if self.last_epoch > self.total_iters:
@@ -211,6 +249,7 @@ class ExponentialLR(LRScheduler):
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
+        """The rates of this epoch."""
         if self.last_epoch == 0:
             return self._rates
         return [r * self.gamma for r in self._rates]
@@ -223,13 +262,18 @@ class PolynomialLR(LRScheduler):
     """initial rate * (1 - epoch / total_iters) ** power."""
 
     def __init__(
-        self, optimizer: Any, total_iters: int = 5, power: float = 1.0, last_epoch: int = -1,
+        self,
+        optimizer: Any,
+        total_iters: int = 5,
+        power: float = 1.0,
+        last_epoch: int = -1,
         verbose: Any = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.total_iters, self.power = total_iters, power
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
+        """The rates of this epoch."""
         e, n = self.last_epoch, self.total_iters
         if e == 0 or e > n:
             return self._rates
@@ -241,13 +285,18 @@ class CosineAnnealingLR(LRScheduler):
     """Half a cosine from the initial rate to eta_min in T_max epochs, then back."""
 
     def __init__(
-        self, optimizer: Any, T_max: int, eta_min: float = 0.0, last_epoch: int = -1,
+        self,
+        optimizer: Any,
+        T_max: int,
+        eta_min: float = 0.0,
+        last_epoch: int = -1,
         verbose: Any = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.T_max, self.eta_min = T_max, eta_min
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
+        """The rates of this epoch."""
         e, n, low = self.last_epoch, self.T_max, self.eta_min
         if e == 0:
             return self._rates
@@ -268,9 +317,14 @@ class CosineAnnealingWarmRestarts(LRScheduler):
     """Half cosines of T_0, T_0 * T_mult, ... epochs, each from the initial rate."""
 
     def __init__(
-        self, optimizer: Any, T_0: int, T_mult: int = 1, eta_min: float = 0.0,
-        last_epoch: int = -1, verbose: Any = None,
-    ) -> None:  # fmt: skip
+        self,
+        optimizer: Any,
+        T_0: int,
+        T_mult: int = 1,
+        eta_min: float = 0.0,
+        last_epoch: int = -1,
+        verbose: Any = None,
+    ) -> None:
         if T_0 <= 0 or not isinstance(T_0, int):
             raise ValueError(f"Expected positive integer T_0, but got {T_0}")
         if T_mult < 1 or not isinstance(T_mult, int):
@@ -280,10 +334,11 @@ class CosineAnnealingWarmRestarts(LRScheduler):
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
+        """The rates of this epoch."""
         share = (1 + math.cos(math.pi * self.T_cur / self.T_i)) / 2
         return [self.eta_min + (b - self.eta_min) * share for b in self.base_lrs]
 
-    def step(self, epoch: float | None = None) -> None:  # type: ignore[override]
+    def step(self, epoch: float | None = None) -> None:
         """Goes on by one, or to an epoch that may be a fraction."""
         if epoch is None:
             self.last_epoch += 1
@@ -304,13 +359,19 @@ class SequentialLR(LRScheduler):
     """One schedule after the other, changing at the milestones."""
 
     def __init__(
-        self, optimizer: Any, schedulers: Any, milestones: Any, last_epoch: int = -1,
+        self,
+        optimizer: Any,
+        schedulers: Any,
+        milestones: Any,
+        last_epoch: int = -1,
         verbose: Any = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         if len(milestones) != len(schedulers) - 1:
             raise ValueError(
-                "Sequential Schedulers expects number of schedulers provided to be one more than "
-                f"the number of milestone points, but got number of schedulers {len(schedulers)} "
+                "Sequential Schedulers expects number of schedulers provided to be one "
+                "more than "
+                "the number of milestone points, but got number of schedulers "
+                f"{len(schedulers)} "
                 f"and the number of milestones to be equal to {len(milestones)}"
             )
         self.optimizer = optimizer
@@ -324,6 +385,7 @@ class SequentialLR(LRScheduler):
         self._last_lr = schedulers[0].get_last_lr()
 
     def step(self, epoch: int | None = None) -> None:
+        """Goes to the next epoch."""
         self.last_epoch += 1
         i = bisect_right(self._milestones, self.last_epoch)
         current = self._schedulers[i]
@@ -334,10 +396,12 @@ class SequentialLR(LRScheduler):
         self._last_lr = current.get_last_lr()
 
     def state_dict(self) -> dict[str, Any]:
+        """The state as a dict."""
         state = {k: v for k, v in super().state_dict().items() if k != "_schedulers"}
         return {**state, "_schedulers": [s.state_dict() for s in self._schedulers]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Takes the state from a dict."""
         state = dict(state_dict)
         for own, saved in zip(self._schedulers, state.pop("_schedulers"), strict=True):
             own.load_state_dict(saved)
@@ -359,10 +423,18 @@ class ReduceLROnPlateau:
     """
 
     def __init__(
-        self, optimizer: Any, mode: str = "min", factor: float = 0.1, patience: int = 10,
-        threshold: float = 1e-4, threshold_mode: str = "rel", cooldown: int = 0, min_lr: Any = 0,
-        eps: float = 1e-8, verbose: Any = None,
-    ) -> None:  # fmt: skip
+        self,
+        optimizer: Any,
+        mode: str = "min",
+        factor: float = 0.1,
+        patience: int = 10,
+        threshold: float = 1e-4,
+        threshold_mode: str = "rel",
+        cooldown: int = 0,
+        min_lr: Any = 0,
+        eps: float = 1e-8,
+        verbose: Any = None,
+    ) -> None:
         if factor >= 1.0:
             raise ValueError("Factor should be < 1.0.")
         if mode not in ("min", "max"):
@@ -443,12 +515,22 @@ class CyclicLR(LRScheduler):
     """Rates that go up and down between base_lr and max_lr; step() after each batch."""
 
     def __init__(
-        self, optimizer: Any, base_lr: Any, max_lr: Any, step_size_up: int = 2000,
-        step_size_down: int | None = None, mode: str = "triangular", gamma: float = 1.0,
-        scale_fn: Callable[[float], float] | None = None, scale_mode: str = "cycle",
-        cycle_momentum: bool = True, base_momentum: Any = 0.8, max_momentum: Any = 0.9,
-        last_epoch: int = -1, verbose: Any = None,
-    ) -> None:  # fmt: skip
+        self,
+        optimizer: Any,
+        base_lr: Any,
+        max_lr: Any,
+        step_size_up: int = 2000,
+        step_size_down: int | None = None,
+        mode: str = "triangular",
+        gamma: float = 1.0,
+        scale_fn: Callable[[float], float] | None = None,
+        scale_mode: str = "cycle",
+        cycle_momentum: bool = True,
+        base_momentum: Any = 0.8,
+        max_momentum: Any = 0.9,
+        last_epoch: int = -1,
+        verbose: Any = None,
+    ) -> None:
         for group, lr in zip(
             optimizer.param_groups, _per_group(optimizer, base_lr), strict=True
         ):
@@ -470,7 +552,8 @@ class CyclicLR(LRScheduler):
         if cycle_momentum:
             if not any(k in optimizer.defaults for k in ("momentum", "betas")):
                 raise ValueError(
-                    "optimizer must support momentum or beta1 with `cycle_momentum` option enabled"
+                    "optimizer must support momentum or beta1 with `cycle_momentum` "
+                    "option enabled"
                 )
             self.base_momentums = _per_group(optimizer, base_momentum)
             self.max_momentums = _per_group(optimizer, max_momentum)
@@ -489,6 +572,7 @@ class CyclicLR(LRScheduler):
         return 1 / 2.0 ** (x - 1) if self.mode == "triangular2" else self.gamma**x
 
     def get_lr(self) -> list[float]:
+        """The rates of this epoch."""
         cycle = math.floor(1 + self.last_epoch / self.total_size)
         x = 1 + self.last_epoch / self.total_size - cycle
         share = (
@@ -527,12 +611,23 @@ class OneCycleLR(LRScheduler):
     """
 
     def __init__(
-        self, optimizer: Any, max_lr: Any, total_steps: int | None = None,
-        epochs: int | None = None, steps_per_epoch: int | None = None, pct_start: float = 0.3,
-        anneal_strategy: str = "cos", cycle_momentum: bool = True, base_momentum: Any = 0.85,
-        max_momentum: Any = 0.95, div_factor: float = 25.0, final_div_factor: float = 1e4,
-        three_phase: bool = False, last_epoch: int = -1, verbose: Any = None,
-    ) -> None:  # fmt: skip
+        self,
+        optimizer: Any,
+        max_lr: Any,
+        total_steps: int | None = None,
+        epochs: int | None = None,
+        steps_per_epoch: int | None = None,
+        pct_start: float = 0.3,
+        anneal_strategy: str = "cos",
+        cycle_momentum: bool = True,
+        base_momentum: Any = 0.85,
+        max_momentum: Any = 0.95,
+        div_factor: float = 25.0,
+        final_div_factor: float = 1e4,
+        three_phase: bool = False,
+        last_epoch: int = -1,
+        verbose: Any = None,
+    ) -> None:
         if total_steps is None:
             if epochs is None or steps_per_epoch is None:
                 raise ValueError(
@@ -550,10 +645,21 @@ class OneCycleLR(LRScheduler):
         if three_phase:
             self._phases = [
                 (up, "initial_lr", "max_lr", "max_momentum", "base_momentum"),
-                (2 * pct_start * total_steps - 2, "max_lr", "initial_lr", "base_momentum",
-                 "max_momentum"),
-                (total_steps - 1, "initial_lr", "min_lr", "max_momentum", "max_momentum"),
-            ]  # fmt: skip
+                (
+                    2 * pct_start * total_steps - 2,
+                    "max_lr",
+                    "initial_lr",
+                    "base_momentum",
+                    "max_momentum",
+                ),
+                (
+                    total_steps - 1,
+                    "initial_lr",
+                    "min_lr",
+                    "max_momentum",
+                    "max_momentum",
+                ),
+            ]
         else:
             self._phases = [
                 (up, "initial_lr", "max_lr", "max_momentum", "base_momentum"),
@@ -564,14 +670,17 @@ class OneCycleLR(LRScheduler):
             k in optimizer.defaults for k in ("momentum", "betas")
         ):
             raise ValueError(
-                "optimizer must support momentum or beta1 with `cycle_momentum` option enabled"
+                "optimizer must support momentum or beta1 with `cycle_momentum` option "
+                "enabled"
             )
         if last_epoch == -1:
             for group, peak, low, high in zip(
-                optimizer.param_groups, _per_group(optimizer, max_lr),
-                _per_group(optimizer, base_momentum), _per_group(optimizer, max_momentum),
+                optimizer.param_groups,
+                _per_group(optimizer, max_lr),
+                _per_group(optimizer, base_momentum),
+                _per_group(optimizer, max_momentum),
                 strict=True,
-            ):  # fmt: skip
+            ):
                 group["initial_lr"] = peak / div_factor
                 group["max_lr"] = peak
                 group["min_lr"] = group["initial_lr"] / final_div_factor
@@ -586,10 +695,12 @@ class OneCycleLR(LRScheduler):
         return b + (a - b) / 2.0 * (1 + math.cos(math.pi * share))
 
     def get_lr(self) -> list[float]:
+        """The rates of this epoch."""
         step = self.last_epoch
         if step > self.total_steps:
             raise ValueError(
-                f"Tried to step {step} times. The total number of steps is {self.total_steps}"
+                f"Tried to step {step} times. The total number of steps is "
+                f"{self.total_steps}"
             )
         rates = []
         for group in self.optimizer.param_groups:

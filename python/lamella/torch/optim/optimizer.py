@@ -24,7 +24,8 @@ class Optimizer:
     def __init__(self, params: Any, defaults: dict[str, Any]) -> None:
         if isinstance(params, Tensor):
             raise TypeError(
-                "params argument given to the optimizer should be an iterable of Tensors or dicts, "
+                "params argument given to the optimizer should be an iterable of "
+                "Tensors or dicts, "
                 f"but got {type(params).__name__}"
             )
         self.defaults = defaults
@@ -48,8 +49,10 @@ class Optimizer:
         known = {id(p) for g in self.param_groups for p in g["params"]}
         for p in params:
             if not isinstance(p, Tensor):
-                raise TypeError(f"optimizer can only optimize Tensors, but one of the params is "
-                                f"{type(p).__name__}")  # fmt: skip
+                raise TypeError(
+                    f"optimizer can only optimize Tensors, but one of the params is "
+                    f"{type(p).__name__}"
+                )
             if not p.is_leaf:
                 raise ValueError("can't optimize a non-leaf Tensor")
             if id(p) in known:
@@ -116,7 +119,8 @@ class Optimizer:
         for own, saved in zip(self.param_groups, groups, strict=True):
             if len(own["params"]) != len(saved["params"]):
                 raise ValueError(
-                    "loaded state dict contains a parameter group that doesn't match the size of "
+                    "loaded state dict contains a parameter group that doesn't match "
+                    "the size of "
                     "optimizer's group"
                 )
             params += own["params"]
@@ -154,9 +158,10 @@ class FusedOptimizer(Optimizer):
 
     _kind = ""
     _slots: tuple[str | None, ...] = ()
+    _plans: dict[int, Any]
 
     def _names(self, group: dict[str, Any]) -> tuple[str | None, ...]:
-        """State tensors of a group in the core's order; None where the group has none."""
+        """State tensors of a group in the core's order; None where there is none."""
         return self._slots
 
     def _start(self, name: str, p: Any, group: dict[str, Any]) -> Any:

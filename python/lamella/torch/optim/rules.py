@@ -10,8 +10,17 @@ from ..create import full
 from ..tensor import dtype_of, new_tensor, shape_of
 from .optimizer import FusedOptimizer, check_positive
 
-__all__ = ["SGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "NAdam", "RAdam",
-           "RMSprop"]  # fmt: skip
+__all__ = [
+    "SGD",
+    "Adadelta",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Adamax",
+    "NAdam",
+    "RAdam",
+    "RMSprop",
+]
 
 
 def _check_betas(betas: Any) -> None:
@@ -21,7 +30,7 @@ def _check_betas(betas: Any) -> None:
 
 
 class SGD(FusedOptimizer):
-    """Gradient descent, with momentum b <- momentum b + (1 - dampening) g, p <- p - lr b.
+    """Gradient descent: b <- momentum b + (1 - dampening) g, p <- p - lr b.
 
     Args:
         params: parameters, or dicts with "params" and settings.
@@ -34,10 +43,19 @@ class SGD(FusedOptimizer):
     _kind = "sgd"
 
     def __init__(
-        self, params: Any, lr: Any = 1e-3, momentum: float = 0, dampening: float = 0,
-        weight_decay: float = 0, nesterov: bool = False, *, maximize: bool = False,
-        foreach: Any = None, differentiable: bool = False, fused: Any = None,
-    ) -> None:  # fmt: skip
+        self,
+        params: Any,
+        lr: Any = 1e-3,
+        momentum: float = 0,
+        dampening: float = 0,
+        weight_decay: float = 0,
+        nesterov: bool = False,
+        *,
+        maximize: bool = False,
+        foreach: Any = None,
+        differentiable: bool = False,
+        fused: Any = None,
+    ) -> None:
         check_positive("learning rate", lr)
         check_positive("momentum value", momentum)
         check_positive("weight_decay value", weight_decay)
@@ -45,10 +63,18 @@ class SGD(FusedOptimizer):
             raise ValueError("Nesterov momentum requires a momentum and zero dampening")
         super().__init__(
             params,
-            {"lr": lr, "momentum": momentum, "dampening": dampening, "weight_decay": weight_decay,
-             "nesterov": nesterov, "maximize": maximize, "foreach": foreach,
-             "differentiable": differentiable, "fused": fused},
-        )  # fmt: skip
+            {
+                "lr": lr,
+                "momentum": momentum,
+                "dampening": dampening,
+                "weight_decay": weight_decay,
+                "nesterov": nesterov,
+                "maximize": maximize,
+                "foreach": foreach,
+                "differentiable": differentiable,
+                "fused": fused,
+            },
+        )
 
     def _names(self, group: dict[str, Any]) -> tuple[str | None, ...]:
         return ("momentum_buffer",) if group["momentum"] else ()
@@ -75,7 +101,7 @@ class SGD(FusedOptimizer):
 
 
 class Adam(FusedOptimizer):
-    """Adam; the bias corrections and epsilon stand as in PyTorch: m / (sqrt(v / c2) + eps).
+    """Adam, with PyTorch's place of epsilon: m / (sqrt(v / c2) + eps).
 
     Args:
         betas: decay of the moments.
@@ -89,11 +115,21 @@ class Adam(FusedOptimizer):
     _decay = 0.0
 
     def __init__(
-        self, params: Any, lr: Any = 1e-3, betas: Any = (0.9, 0.999), eps: float = 1e-8,
-        weight_decay: float | None = None, amsgrad: bool = False, *, foreach: Any = None,
-        maximize: bool = False, capturable: bool = False, differentiable: bool = False,
-        fused: Any = None, decoupled_weight_decay: bool | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        params: Any,
+        lr: Any = 1e-3,
+        betas: Any = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float | None = None,
+        amsgrad: bool = False,
+        *,
+        foreach: Any = None,
+        maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: Any = None,
+        decoupled_weight_decay: bool | None = None,
+    ) -> None:
         decay = self._decay if weight_decay is None else weight_decay
         check_positive("learning rate", lr)
         check_positive("epsilon value", eps)
@@ -106,11 +142,20 @@ class Adam(FusedOptimizer):
         )
         super().__init__(
             params,
-            {"lr": lr, "betas": tuple(betas), "eps": eps, "weight_decay": decay,
-             "amsgrad": amsgrad, "maximize": maximize, "foreach": foreach,
-             "capturable": capturable, "differentiable": differentiable, "fused": fused,
-             "decoupled_weight_decay": decoupled},
-        )  # fmt: skip
+            {
+                "lr": lr,
+                "betas": tuple(betas),
+                "eps": eps,
+                "weight_decay": decay,
+                "amsgrad": amsgrad,
+                "maximize": maximize,
+                "foreach": foreach,
+                "capturable": capturable,
+                "differentiable": differentiable,
+                "fused": fused,
+                "decoupled_weight_decay": decoupled,
+            },
+        )
 
     def _names(self, group: dict[str, Any]) -> tuple[str | None, ...]:
         return (
@@ -139,20 +184,42 @@ class RMSprop(FusedOptimizer):
     _kind = "rmsprop"
 
     def __init__(
-        self, params: Any, lr: Any = 1e-2, alpha: float = 0.99, eps: float = 1e-8,
-        weight_decay: float = 0, momentum: float = 0, centered: bool = False,
-        capturable: bool = False, foreach: Any = None, maximize: bool = False,
+        self,
+        params: Any,
+        lr: Any = 1e-2,
+        alpha: float = 0.99,
+        eps: float = 1e-8,
+        weight_decay: float = 0,
+        momentum: float = 0,
+        centered: bool = False,
+        capturable: bool = False,
+        foreach: Any = None,
+        maximize: bool = False,
         differentiable: bool = False,
-    ) -> None:  # fmt: skip
-        for name, value in (("learning rate", lr), ("epsilon value", eps), ("alpha value", alpha),
-                            ("momentum value", momentum), ("weight_decay value", weight_decay)):  # fmt: skip
+    ) -> None:
+        for name, value in (
+            ("learning rate", lr),
+            ("epsilon value", eps),
+            ("alpha value", alpha),
+            ("momentum value", momentum),
+            ("weight_decay value", weight_decay),
+        ):
             check_positive(name, value)
         super().__init__(
             params,
-            {"lr": lr, "momentum": momentum, "alpha": alpha, "eps": eps, "centered": centered,
-             "weight_decay": weight_decay, "capturable": capturable, "foreach": foreach,
-             "maximize": maximize, "differentiable": differentiable},
-        )  # fmt: skip
+            {
+                "lr": lr,
+                "momentum": momentum,
+                "alpha": alpha,
+                "eps": eps,
+                "centered": centered,
+                "weight_decay": weight_decay,
+                "capturable": capturable,
+                "foreach": foreach,
+                "maximize": maximize,
+                "differentiable": differentiable,
+            },
+        )
 
     def _names(self, group: dict[str, Any]) -> tuple[str | None, ...]:
         return (
@@ -169,23 +236,51 @@ class Adagrad(FusedOptimizer):
     _slots = ("sum",)
 
     def __init__(
-        self, params: Any, lr: Any = 1e-2, lr_decay: float = 0, weight_decay: float = 0,
-        initial_accumulator_value: float = 0, eps: float = 1e-10, foreach: Any = None, *,
-        maximize: bool = False, differentiable: bool = False, fused: Any = None,
-    ) -> None:  # fmt: skip
-        for name, value in (("learning rate", lr), ("lr_decay value", lr_decay),
-                            ("weight_decay value", weight_decay), ("epsilon value", eps)):  # fmt: skip
+        self,
+        params: Any,
+        lr: Any = 1e-2,
+        lr_decay: float = 0,
+        weight_decay: float = 0,
+        initial_accumulator_value: float = 0,
+        eps: float = 1e-10,
+        foreach: Any = None,
+        *,
+        maximize: bool = False,
+        differentiable: bool = False,
+        fused: Any = None,
+    ) -> None:
+        for name, value in (
+            ("learning rate", lr),
+            ("lr_decay value", lr_decay),
+            ("weight_decay value", weight_decay),
+            ("epsilon value", eps),
+        ):
             check_positive(name, value)
         super().__init__(
             params,
-            {"lr": lr, "lr_decay": lr_decay, "eps": eps, "weight_decay": weight_decay,
-             "initial_accumulator_value": initial_accumulator_value, "foreach": foreach,
-             "maximize": maximize, "differentiable": differentiable, "fused": fused},
-        )  # fmt: skip
+            {
+                "lr": lr,
+                "lr_decay": lr_decay,
+                "eps": eps,
+                "weight_decay": weight_decay,
+                "initial_accumulator_value": initial_accumulator_value,
+                "foreach": foreach,
+                "maximize": maximize,
+                "differentiable": differentiable,
+                "fused": fused,
+            },
+        )
 
     def _start(self, name: str, p: Any, group: dict[str, Any]) -> Any:
         start = float(group["initial_accumulator_value"])
         return full(tuple(shape_of(p)), start, dtype=dtype_of(p))
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Adds parameters; their state begins at once."""
+        super().add_param_group(param_group)
+        group = self.param_groups[-1]
+        for p in group["params"]:
+            self._prepare(p, group)
 
 
 class Adadelta(FusedOptimizer):
@@ -195,10 +290,18 @@ class Adadelta(FusedOptimizer):
     _slots = ("square_avg", "acc_delta")
 
     def __init__(
-        self, params: Any, lr: Any = 1.0, rho: float = 0.9, eps: float = 1e-6,
-        weight_decay: float = 0, foreach: Any = None, *, capturable: bool = False,
-        maximize: bool = False, differentiable: bool = False,
-    ) -> None:  # fmt: skip
+        self,
+        params: Any,
+        lr: Any = 1.0,
+        rho: float = 0.9,
+        eps: float = 1e-6,
+        weight_decay: float = 0,
+        foreach: Any = None,
+        *,
+        capturable: bool = False,
+        maximize: bool = False,
+        differentiable: bool = False,
+    ) -> None:
         check_positive("learning rate", lr)
         if not 0 <= rho <= 1:
             raise ValueError(f"Invalid rho value: {rho}")
@@ -206,9 +309,17 @@ class Adadelta(FusedOptimizer):
         check_positive("weight_decay value", weight_decay)
         super().__init__(
             params,
-            {"lr": lr, "rho": rho, "eps": eps, "weight_decay": weight_decay, "maximize": maximize,
-             "capturable": capturable, "foreach": foreach, "differentiable": differentiable},
-        )  # fmt: skip
+            {
+                "lr": lr,
+                "rho": rho,
+                "eps": eps,
+                "weight_decay": weight_decay,
+                "maximize": maximize,
+                "capturable": capturable,
+                "foreach": foreach,
+                "differentiable": differentiable,
+            },
+        )
 
 
 class _Moments(FusedOptimizer):
@@ -246,12 +357,29 @@ class Adamax(_Moments):
     _slots = ("exp_avg", "exp_inf")
 
     def __init__(
-        self, params: Any, lr: Any = 2e-3, betas: Any = (0.9, 0.999), eps: float = 1e-8,
-        weight_decay: float = 0, foreach: Any = None, *, maximize: bool = False,
-        differentiable: bool = False, capturable: bool = False,
-    ) -> None:  # fmt: skip
-        super().__init__(params, lr, betas, eps, weight_decay, foreach=foreach, maximize=maximize,
-                         differentiable=differentiable, capturable=capturable)  # fmt: skip
+        self,
+        params: Any,
+        lr: Any = 2e-3,
+        betas: Any = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0,
+        foreach: Any = None,
+        *,
+        maximize: bool = False,
+        differentiable: bool = False,
+        capturable: bool = False,
+    ) -> None:
+        super().__init__(
+            params,
+            lr,
+            betas,
+            eps,
+            weight_decay,
+            foreach=foreach,
+            maximize=maximize,
+            differentiable=differentiable,
+            capturable=capturable,
+        )
 
 
 class NAdam(_Moments):
@@ -261,15 +389,33 @@ class NAdam(_Moments):
     _slots = ("exp_avg", "exp_avg_sq")
 
     def __init__(
-        self, params: Any, lr: Any = 2e-3, betas: Any = (0.9, 0.999), eps: float = 1e-8,
-        weight_decay: float = 0, momentum_decay: float = 4e-3,
-        decoupled_weight_decay: bool = False, *, foreach: Any = None, maximize: bool = False,
-        capturable: bool = False, differentiable: bool = False,
-    ) -> None:  # fmt: skip
-        super().__init__(params, lr, betas, eps, weight_decay, momentum_decay=momentum_decay,
-                         decoupled_weight_decay=decoupled_weight_decay, maximize=maximize,
-                         foreach=foreach, capturable=capturable,
-                         differentiable=differentiable)  # fmt: skip
+        self,
+        params: Any,
+        lr: Any = 2e-3,
+        betas: Any = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0,
+        momentum_decay: float = 4e-3,
+        decoupled_weight_decay: bool = False,
+        *,
+        foreach: Any = None,
+        maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+    ) -> None:
+        super().__init__(
+            params,
+            lr,
+            betas,
+            eps,
+            weight_decay,
+            momentum_decay=momentum_decay,
+            decoupled_weight_decay=decoupled_weight_decay,
+            maximize=maximize,
+            foreach=foreach,
+            capturable=capturable,
+            differentiable=differentiable,
+        )
 
     def _apply(
         self,
@@ -278,8 +424,10 @@ class NAdam(_Moments):
         params: list[Any],
         states: list[Any],
     ) -> None:
-        products = [float(self.state[p].get("mu_product", 1.0)) if self.state.get(p) else 1.0
-                    for p in params]  # fmt: skip
+        products = [
+            float(self.state[p].get("mu_product", 1.0)) if self.state.get(p) else 1.0
+            for p in params
+        ]
         _core.update(self._kind, group, counts, params, states, products)
         for p, product in zip(params, products, strict=True):
             if self.state.get(p):
@@ -293,11 +441,28 @@ class RAdam(_Moments):
     _slots = ("exp_avg", "exp_avg_sq")
 
     def __init__(
-        self, params: Any, lr: Any = 1e-3, betas: Any = (0.9, 0.999), eps: float = 1e-8,
-        weight_decay: float = 0, decoupled_weight_decay: bool = False, *, foreach: Any = None,
-        maximize: bool = False, capturable: bool = False, differentiable: bool = False,
-    ) -> None:  # fmt: skip
-        super().__init__(params, lr, betas, eps, weight_decay,
-                         decoupled_weight_decay=decoupled_weight_decay, maximize=maximize,
-                         foreach=foreach, capturable=capturable,
-                         differentiable=differentiable)  # fmt: skip
+        self,
+        params: Any,
+        lr: Any = 1e-3,
+        betas: Any = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0,
+        decoupled_weight_decay: bool = False,
+        *,
+        foreach: Any = None,
+        maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+    ) -> None:
+        super().__init__(
+            params,
+            lr,
+            betas,
+            eps,
+            weight_decay,
+            decoupled_weight_decay=decoupled_weight_decay,
+            maximize=maximize,
+            foreach=foreach,
+            capturable=capturable,
+            differentiable=differentiable,
+        )

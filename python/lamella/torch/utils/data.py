@@ -17,10 +17,23 @@ from ..create import default_generator, randperm
 from ..shape import stack
 from ..tensor import Tensor, new_tensor, shape_of, wrap
 
-__all__ = ["BatchSampler", "ChainDataset", "ConcatDataset", "DataLoader", "Dataset",
-           "IterableDataset", "RandomSampler", "Sampler", "SequentialSampler", "Subset",
-           "SubsetRandomSampler", "TensorDataset", "WeightedRandomSampler", "default_collate",
-           "random_split"]  # fmt: skip
+__all__ = [
+    "BatchSampler",
+    "ChainDataset",
+    "ConcatDataset",
+    "DataLoader",
+    "Dataset",
+    "IterableDataset",
+    "RandomSampler",
+    "Sampler",
+    "SequentialSampler",
+    "Subset",
+    "SubsetRandomSampler",
+    "TensorDataset",
+    "WeightedRandomSampler",
+    "default_collate",
+    "random_split",
+]
 
 
 class Dataset:
@@ -175,9 +188,12 @@ class RandomSampler(Sampler):
     """A random order, or random draws."""
 
     def __init__(
-        self, data_source: Any, replacement: bool = False, num_samples: int | None = None,
+        self,
+        data_source: Any,
+        replacement: bool = False,
+        num_samples: int | None = None,
         generator: Any = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.data_source, self.replacement = data_source, replacement
         self._num_samples, self.generator = num_samples, generator
 
@@ -267,15 +283,18 @@ class BatchSampler(Sampler):
 
 
 def default_collate(batch: list[Any]) -> Any:
-    """Samples as one batch: tensors and arrays are stacked, numbers become a tensor, tuples and
-    dicts are treated part by part, text stays a list.
+    """Samples as one batch.
+
+    Tensors and arrays are stacked, numbers become a tensor, tuples and dicts are
+    treated part by part, text stays a list.
     """
     first = batch[0]
     if isinstance(first, Tensor):
         if any(shape_of(x) != shape_of(first) for x in batch):
             sizes = [list(shape_of(x)) for x in batch]
             raise RuntimeError(
-                f"stack expects each tensor to be equal size, but got {sizes[0]} at entry 0 and "
+                f"stack expects each tensor to be equal size, but got {sizes[0]} at "
+                "entry 0 and "
                 f"{next(s for s in sizes if s != sizes[0])}"
             )
         return stack(batch)
@@ -300,7 +319,8 @@ def default_collate(batch: list[Any]) -> Any:
             raise RuntimeError("each element in list of batch should be of equal size")
         return [default_collate(list(p)) for p in zip(*batch, strict=True)]
     raise TypeError(
-        "default_collate: batch must contain tensors, numpy arrays, numbers, dicts or lists; found "
+        "default_collate: batch must contain tensors, numpy arrays, numbers, dicts or "
+        "lists; found "
         f"{type(first).__name__}"
     )
 
@@ -337,27 +357,42 @@ class DataLoader:
         collate_fn: makes a batch of a list of samples.
         drop_last: whether a short last batch is left out.
         generator: of random numbers.
-        worker_init_fn, pin_memory, timeout, prefetch_factor, persistent_workers: accepted.
+        worker_init_fn, pin_memory, timeout, prefetch_factor, persistent_workers:
+            accepted.
     """
 
     def __init__(
-        self, dataset: Any, batch_size: int | None = 1, shuffle: bool | None = None,
-        sampler: Any = None, batch_sampler: Any = None, num_workers: int = 0,
-        collate_fn: Callable[[list[Any]], Any] | None = None, pin_memory: bool = False,
-        drop_last: bool = False, timeout: float = 0, worker_init_fn: Any = None,
-        multiprocessing_context: Any = None, generator: Any = None, *,
-        prefetch_factor: int | None = None, persistent_workers: bool = False,
-        pin_memory_device: str = "", in_order: bool = True,
-    ) -> None:  # fmt: skip
+        self,
+        dataset: Any,
+        batch_size: int | None = 1,
+        shuffle: bool | None = None,
+        sampler: Any = None,
+        batch_sampler: Any = None,
+        num_workers: int = 0,
+        collate_fn: Callable[[list[Any]], Any] | None = None,
+        pin_memory: bool = False,
+        drop_last: bool = False,
+        timeout: float = 0,
+        worker_init_fn: Any = None,
+        multiprocessing_context: Any = None,
+        generator: Any = None,
+        *,
+        prefetch_factor: int | None = None,
+        persistent_workers: bool = False,
+        pin_memory_device: str = "",
+        in_order: bool = True,
+    ) -> None:
         if num_workers < 0:
             raise ValueError(
-                "num_workers option should be non-negative; use num_workers=0 to disable "
+                "num_workers option should be non-negative; use num_workers=0 to "
+                "disable "
                 "multiprocessing."
             )
         self._iterable = isinstance(dataset, IterableDataset)
         if self._iterable and shuffle:
             raise ValueError(
-                f"DataLoader with IterableDataset: expected unspecified shuffle option, but got "
+                "DataLoader with IterableDataset: expected unspecified shuffle "
+                "option, but got "
                 f"shuffle={shuffle}"
             )
         if sampler is not None and shuffle:
@@ -365,13 +400,15 @@ class DataLoader:
         if batch_sampler is not None:
             if batch_size != 1 or shuffle or sampler is not None or drop_last:
                 raise ValueError(
-                    "batch_sampler option is mutually exclusive with batch_size, shuffle, sampler, "
+                    "batch_sampler option is mutually exclusive with batch_size, "
+                    "shuffle, sampler, "
                     "and drop_last"
                 )
             batch_size = None
         elif batch_size is not None and batch_size <= 0:
             raise ValueError(
-                f"batch_size should be a positive integer value, but got batch_size={batch_size}"
+                "batch_size should be a positive integer value, but got "
+                f"batch_size={batch_size}"
             )
         self.dataset, self.batch_size, self.drop_last = dataset, batch_size, drop_last
         self.num_workers, self.generator = num_workers, generator
@@ -382,9 +419,10 @@ class DataLoader:
         self._plain = collate_fn is None
         if sampler is None and not self._iterable:
             sampler = (
-                RandomSampler(dataset, generator=generator) if shuffle
+                RandomSampler(dataset, generator=generator)
+                if shuffle
                 else SequentialSampler(dataset)
-            )  # fmt: skip
+            )
         self.sampler = sampler
         if batch_sampler is None and batch_size is not None and not self._iterable:
             batch_sampler = BatchSampler(sampler, batch_size, drop_last)
