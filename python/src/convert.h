@@ -51,5 +51,6 @@ void bind_ops(py::module_& m);
 void bind_graph(py::module_& m);
 void bind_train(py::module_& m);
 void bind_io(py::module_& m);
+void bind_torch(py::module_& m);
 
 }  // namespace lamella::python

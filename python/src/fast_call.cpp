@@ -8,17 +8,38 @@ namespace lamella::python {
 namespace {
 
 PyTypeObject* tensor_type = nullptr;
+// lamella.torch's tensor class (a subclass written in Python), its class of shapes, its dtypes, and
+// its general functions for operators by name; null until that module is imported.
+PyTypeObject *face_type = nullptr, *size_type = nullptr;
+PyObject *face_dtypes = nullptr, *face_operators = nullptr;
 
-/// The C++ object of a Python object of exactly this type.
+bool is_face(PyObject* o) {
+  PyTypeObject* type = Py_TYPE(o);
+  return type == face_type ||
+         (type != tensor_type && face_type != nullptr && PyType_IsSubtype(type, face_type) != 0);
+}
+
+/// The C++ object of a Python object of one of the two classes.
 const Tensor* as_exact_tensor(PyObject* o) {
-  if (Py_TYPE(o) != tensor_type) return nullptr;
+  if (Py_TYPE(o) != tensor_type && !is_face(o)) return nullptr;
   auto* instance = reinterpret_cast<py::detail::instance*>(o);
   return static_cast<const Tensor*>(instance->simple_layout
                                         ? instance->simple_value_holder[0]
                                         : instance->nonsimple.values_and_holders[0]);
 }
 
-PyObject* to_python(Tensor&& t) {
+PyObject* new_object(PyTypeObject* type, Tensor&& t) {
+  static auto* info = py::detail::get_type_info(typeid(Tensor), true);
+  PyObject* object = py::detail::make_new_instance(type);
+  auto* instance = reinterpret_cast<py::detail::instance*>(object);
+  instance->owned = true;
+  instance->get_value_and_holder().value_ptr() = new Tensor(std::move(t));
+  info->init_instance(instance, nullptr);
+  return object;
+}
+
+PyObject* to_python(Tensor&& t, bool face) {
+  if (face) return new_object(face_type, std::move(t));
   return py::detail::make_caster<Tensor>::cast(std::move(t), py::return_value_policy::move, {})
       .ptr();
 }
@@ -26,9 +47,9 @@ PyObject* to_python(Tensor&& t) {
 /// The result, or null when the general way must find out what is wrong: it computes the same
 /// again, and turns the error into a Python exception.
 template <class F>
-PyObject* attempt(F&& compute) {
+PyObject* attempt(bool face, F&& compute) {
   try {
-    return to_python(compute());
+    return to_python(compute(), face);
   } catch (...) {
     return nullptr;
   }
@@ -52,11 +73,16 @@ PyObject* attempt_binary(BinaryFn op, PyObject* x, PyObject* y) {
   const Tensor* a = as_exact_tensor(x);
   const Tensor* b = as_exact_tensor(y);
   double number = 0;
-  if (a != nullptr && b != nullptr) return attempt([&] { return op(*a, *b); });
+  if (a != nullptr && b != nullptr) {
+    const bool face = is_face(x) || is_face(y);
+    // PyTorch's promotion is not numpy's; equal float types need none.
+    if (face && (a->dtype() != b->dtype() || !is_floating(a->dtype()))) return nullptr;
+    return attempt(face, [&] { return op(*a, *b); });
+  }
   if (a != nullptr && is_floating(a->dtype()) && as_number(y, number))
-    return attempt([&] { return op(*a, Tensor::scalar(number, a->dtype())); });
+    return attempt(is_face(x), [&] { return op(*a, Tensor::scalar(number, a->dtype())); });
   if (b != nullptr && is_floating(b->dtype()) && as_number(x, number))
-    return attempt([&] { return op(Tensor::scalar(number, b->dtype()), *b); });
+    return attempt(is_face(y), [&] { return op(Tensor::scalar(number, b->dtype()), *b); });
   return nullptr;
 }
 
@@ -65,17 +91,21 @@ PyObject* attempt_binary(BinaryFn op, PyObject* x, PyObject* y) {
 template <BinaryFn op>
 struct BinarySlot {
   static inline PyObject *method = nullptr, *reflected = nullptr;
+  static inline const char* name = nullptr;
 
   static PyObject* call(PyObject* x, PyObject* y) {
     if (PyObject* result = attempt_binary(op, x, y)) return result;
     PyObject* args[] = {x, y};
+    if (face_type != nullptr && (is_face(x) || is_face(y)))
+      return PyObject_Vectorcall(PyDict_GetItemString(face_operators, name), args, 2, nullptr);
     if (PyObject_TypeCheck(x, tensor_type) != 0)
       return PyObject_Vectorcall(method, args, 2, nullptr);
     std::swap(args[0], args[1]);
     return PyObject_Vectorcall(reflected, args, 2, nullptr);
   }
-  static void install(const py::class_<Tensor>& tensor, binaryfunc& slot, const char* name,
+  static void install(const py::class_<Tensor>& tensor, binaryfunc& slot, const char* method_name,
                       const char* reflected_name) {
+    name = method_name;
     method = py::object(tensor.attr(name)).release().ptr();
     reflected = py::object(tensor.attr(reflected_name)).release().ptr();
     slot = &call;
@@ -88,7 +118,7 @@ PyObject* negative(PyObject* x) {
           .release()
           .ptr();
   const Tensor* t = as_exact_tensor(x);
-  PyObject* result = t == nullptr ? nullptr : attempt([&] { return ops::neg(*t); });
+  PyObject* result = t == nullptr ? nullptr : attempt(is_face(x), [&] { return ops::neg(*t); });
   return result != nullptr ? result : PyObject_CallOneArg(method, x);
 }
 
@@ -106,7 +136,8 @@ PyObject* call_function(PyObject* self, PyObject* const* args, Py_ssize_t n, PyO
   if (keywords == nullptr) {
     PyObject* result = nullptr;
     if (n == 1 && f.unary != nullptr) {
-      if (const Tensor* t = as_exact_tensor(args[0])) result = attempt([&] { return f.unary(*t); });
+      if (const Tensor* t = as_exact_tensor(args[0]))
+        result = attempt(is_face(args[0]), [&] { return f.unary(*t); });
     } else if (n == 2 && f.binary != nullptr) {
       result = attempt_binary(f.binary, args[0], args[1]);
     }
@@ -146,6 +177,107 @@ void add_fast_operators(const py::class_<Tensor>& tensor) {
   BinarySlot<&ops::matmul>::install(tensor, numbers.nb_matrix_multiply, "__matmul__",
                                     "__rmatmul__");
   numbers.nb_negative = &negative;
+}
+
+// ---------------------------------------------------------------- lamella.torch
+
+namespace {
+
+const Tensor* require_tensor(PyObject* o, const char* what) {
+  const Tensor* t = as_exact_tensor(o);
+  if (t == nullptr)
+    PyErr_Format(PyExc_TypeError, "%s: expected a tensor, got %s", what, Py_TYPE(o)->tp_name);
+  return t;
+}
+
+PyObject* face_shape(PyObject*, PyObject* o) {
+  const Tensor* t = require_tensor(o, "shape");
+  if (t == nullptr) return nullptr;
+  const Shape& s = t->shape();
+  PyObject* result = size_type->tp_alloc(size_type, s.rank());
+  for (int i = 0; result != nullptr && i < s.rank(); ++i)
+    PyTuple_SET_ITEM(result, i, PyLong_FromLongLong(s[i].known() ? s[i].value() : -1));
+  return result;
+}
+
+PyObject* face_dtype(PyObject*, PyObject* o) {
+  const Tensor* t = require_tensor(o, "dtype");
+  if (t == nullptr) return nullptr;
+  PyObject* d = PyTuple_GetItem(face_dtypes, static_cast<Py_ssize_t>(t->dtype()));
+  Py_XINCREF(d);
+  return d;
+}
+
+/// The same value as an object of lamella.torch.
+PyObject* face_wrap(PyObject*, PyObject* o) {
+  const Tensor* t = require_tensor(o, "tensor");
+  return t == nullptr ? nullptr : to_python(Tensor(*t), true);
+}
+
+/// The same value as an object of the core.
+PyObject* face_unwrap(PyObject*, PyObject* o) {
+  const Tensor* t = require_tensor(o, "tensor");
+  return t == nullptr ? nullptr : to_python(Tensor(*t), false);
+}
+
+/// (class, tensor): the same value as an object of a subclass.
+PyObject* face_new(PyObject*, PyObject* args) {
+  PyObject *type = nullptr, *o = nullptr;
+  if (PyArg_ParseTuple(args, "O!O", &PyType_Type, &type, &o) == 0) return nullptr;
+  const Tensor* t = require_tensor(o, "tensor");
+  if (t == nullptr) return nullptr;
+  if (PyType_IsSubtype(reinterpret_cast<PyTypeObject*>(type), tensor_type) == 0) {
+    PyErr_SetString(PyExc_TypeError, "tensor: expected a subclass of Tensor");
+    return nullptr;
+  }
+  return new_object(reinterpret_cast<PyTypeObject*>(type), Tensor(*t));
+}
+
+PyMethodDef kFaceFunctions[] = {
+    {"face_new", &face_new, METH_VARARGS, "The same value as an object of a subclass."},
+    {"face_shape", &face_shape, METH_O, "The shape as lamella.torch has it."},
+    {"face_dtype", &face_dtype, METH_O, "The dtype as lamella.torch has it."},
+    {"face_wrap", &face_wrap, METH_O, "The same value as a tensor of lamella.torch."},
+    {"face_unwrap", &face_unwrap, METH_O, "The same value as a tensor of the core."},
+};
+
+/// Gives a class of lamella.torch the operators without Python in between.
+void install_face_operators(PyTypeObject* type) {
+  const PyNumberMethods& from = *tensor_type->tp_as_number;
+  PyNumberMethods& to = *type->tp_as_number;
+  to.nb_add = from.nb_add;
+  to.nb_subtract = from.nb_subtract;
+  to.nb_multiply = from.nb_multiply;
+  to.nb_true_divide = from.nb_true_divide;
+  to.nb_matrix_multiply = from.nb_matrix_multiply;
+  to.nb_negative = from.nb_negative;
+}
+
+}  // namespace
+
+void bind_torch_face(py::module_& m) {
+  const py::object module_name = m.attr("__name__");
+  for (PyMethodDef& f : kFaceFunctions)
+    m.attr(f.ml_name) =
+        py::reinterpret_steal<py::object>(PyCFunction_NewEx(&f, nullptr, module_name.ptr()));
+  m.def(
+      "torch_face",
+      [](const py::type& tensor, const py::type& size, const py::tuple& dtypes,
+         const py::dict& operators) {
+        face_type = reinterpret_cast<PyTypeObject*>(tensor.inc_ref().ptr());
+        size_type = reinterpret_cast<PyTypeObject*>(size.inc_ref().ptr());
+        face_dtypes = dtypes.inc_ref().ptr();
+        face_operators = operators.inc_ref().ptr();
+        install_face_operators(face_type);
+      },
+      py::arg("tensor"), py::arg("size"), py::arg("dtypes"), py::arg("operators"),
+      "Registers the classes of lamella.torch.");
+  m.def(
+      "torch_face_subclass",
+      [](const py::type& type) {
+        install_face_operators(reinterpret_cast<PyTypeObject*>(type.ptr()));
+      },
+      py::arg("type"), "Gives a subclass of lamella.torch's tensor its fast operators.");
 }
 
 void add_fast_path(py::module_& m, const char* name, UnaryFn op) { add(m, name, op, nullptr); }

@@ -17,4 +17,8 @@ void add_fast_operators(const py::class_<Tensor>& tensor);
 void add_fast_path(py::module_& m, const char* name, UnaryFn op);
 void add_fast_path(py::module_& m, const char* name, BinaryFn op);
 
+/// torch_face(): registers the tensor class of lamella.torch, whose operands make results of that
+/// class, and what its operators and properties need.
+void bind_torch_face(py::module_& m);
+
 }  // namespace lamella::python

@@ -6,9 +6,13 @@ namespace {
 
 void bind_errors(py::module_& m) {
   // Later registrations are tried first, so bases come first.
-  py::register_exception<Error>(m, "Error", PyExc_ValueError);
-  py::register_exception<ShapeError>(m, "ShapeError", PyExc_ValueError);
-  py::register_exception<DTypeError>(m, "DTypeError", PyExc_TypeError);
+  // Keras's users catch ValueError and TypeError, PyTorch's RuntimeError.
+  auto also_runtime_error = [](PyObject* base) {
+    return py::make_tuple(py::handle(base), py::handle(PyExc_RuntimeError));
+  };
+  py::register_exception<Error>(m, "Error", also_runtime_error(PyExc_ValueError));
+  py::register_exception<ShapeError>(m, "ShapeError", also_runtime_error(PyExc_ValueError));
+  py::register_exception<DTypeError>(m, "DTypeError", also_runtime_error(PyExc_TypeError));
   py::register_exception<StateError>(m, "StateError", PyExc_RuntimeError);
   py::register_exception<IoError>(m, "IoError", PyExc_OSError);
   py::register_exception_translator([](std::exception_ptr p) {
@@ -59,4 +63,5 @@ PYBIND11_MODULE(_core, m) {
   bind_ops(m);
   bind_train(m);
   bind_io(m);
+  bind_torch(m);
 }

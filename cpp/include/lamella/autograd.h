@@ -11,9 +11,10 @@ namespace lamella {
 
 /// Adds d(root)/d(leaf) to the gradient of every leaf that root was computed from.
 /// `gradient`: upstream gradient of root's shape; may be undefined for a root with one element.
-/// The tape is freed as it is walked unless `retain_graph`; a second walk throws StateError.
+/// The tape is freed as it is walked unless `retain_graph`; a second walk throws StateError. With
+/// `create_graph` the gradients can be differentiated again.
 LAMELLA_API void backward(const Tensor& root, const Tensor& gradient = {},
-                          bool retain_graph = false);
+                          bool retain_graph = false, bool create_graph = false);
 
 /// d(sum of roots . gradients)/d(inputs), without touching stored gradients. With `create_graph`
 /// the results can be differentiated again. An input that roots do not depend on gives an undefined

@@ -154,6 +154,8 @@ LAMELLA_API Tensor inverse(const Tensor& x);
 LAMELLA_API Tensor det(const Tensor& x);
 /// The determinant's sign and the logarithm of its magnitude.
 LAMELLA_API std::pair<Tensor, Tensor> slogdet(const Tensor& x);
+/// x w^T + bias: x (..., k), w (n, k), bias (n) or undefined; all of one float type.
+LAMELLA_API Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias = {});
 LAMELLA_API Tensor softmax(const Tensor& x, int axis = -1);
 LAMELLA_API Tensor log_softmax(const Tensor& x, int axis = -1);
 

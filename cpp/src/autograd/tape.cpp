@@ -110,6 +110,12 @@ void walk(std::span<const Tensor> roots, std::span<const Tensor> root_grads, boo
     Pending p = std::move(first->second);
     queue.erase(first);
     TapeNode& node = *p.node;
+    for (std::size_t i = 0; i < node.hooks.size(); ++i) {
+      const TapeNode::Hook hook = node.hooks[i];  // a copy: a hook may remove itself
+      Tensor& g = p.grads[static_cast<std::size_t>(hook.output)];
+      if (!g.defined()) continue;
+      if (const Tensor changed = hook.call(g); changed.defined()) g = changed;
+    }
     if (wanted != nullptr) {
       for (std::size_t i = 0; i < p.grads.size(); ++i) {
         auto it = wanted->find({&node, static_cast<int>(i)});
@@ -156,20 +162,42 @@ Tensor initial_gradient(const Tensor& root, const Tensor& given) {
   return Tensor::full(root.shape(), 1, root.dtype());
 }
 
+void add_gradient(detail::GradSlot& slot, const Tensor& grad, bool create_graph) {
+  GradMode mode(create_graph);
+  if (slot.grad.defined())
+    slot.grad = ops::add(slot.grad, grad);
+  else  // a handle of its own, so that a later accumulation never writes into a shared result
+    slot.grad = create_graph ? grad : grad.detach();
+}
+
 }  // namespace
 
-void backward(const Tensor& root, const Tensor& gradient, bool retain_graph) {
+void backward(const Tensor& root, const Tensor& gradient, bool retain_graph, bool create_graph) {
   check<StateError>(!root.is_symbolic(), "backward: not for traced tensors; set the Graph's loss");
   const Tensor g = initial_gradient(root, gradient);
+  // Leaves with hooks: these see the sum of all contributions.
+  std::vector<std::pair<std::shared_ptr<detail::GradSlot>, Tensor>> hooked;
   walk(
-      {&root, 1}, {&g, 1}, retain_graph, false,
-      [](const Tensor& leaf, const Tensor& grad) {
+      {&root, 1}, {&g, 1}, retain_graph || create_graph, create_graph,
+      [&](const Tensor& leaf, const Tensor& grad) {
         auto& slot = leaf.impl()->slot;
         if (!slot) slot = std::make_shared<detail::GradSlot>();
-        // A handle of its own, so that a later accumulation never writes into a shared result.
-        slot->grad = slot->grad.defined() ? ops::add(slot->grad, grad) : grad.detach();
+        if (!slot->hooks.empty()) {
+          auto it = std::find_if(hooked.begin(), hooked.end(),
+                                 [&](const auto& h) { return h.first == slot; });
+          if (it == hooked.end()) it = hooked.insert(it, {slot, Tensor()});
+          accumulate(it->second, grad);
+          return;
+        }
+        add_gradient(*slot, grad, create_graph);
       },
       nullptr);
+  for (auto& [slot, grad] : hooked) {
+    const auto hooks = slot->hooks;
+    for (const auto& [id, hook] : hooks)
+      if (const Tensor changed = hook(grad); changed.defined()) grad = changed;
+    add_gradient(*slot, grad, create_graph);
+  }
 }
 
 std::vector<Tensor> gradients(std::span<const Tensor> roots, std::span<const Tensor> inputs,

@@ -1,6 +1,7 @@
 // The tape of eager mode.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <span>
 #include <vector>
@@ -16,6 +17,13 @@ struct TapeNode {
   std::vector<Tensor> outputs;  // without history (no cycle)
   std::uint64_t sequence = 0;
   bool released = false;
+  /// Called with the gradient of one output before it goes on (see inplace.h).
+  struct Hook {
+    std::int64_t id;
+    int output;
+    std::function<Tensor(const Tensor&)> call;
+  };
+  std::vector<Hook> hooks;
 
   TapeNode() = default;
   TapeNode(const TapeNode&) = delete;

@@ -116,8 +116,9 @@ const RegisterOp<Matmul> registered;
 }  // namespace
 
 void Matmul::vjp(const Vjp& v) const {
-  check<StateError>(act == kernels::Activation::kNone && v.in.size() == 2,
+  check<StateError>(act == kernels::Activation::kNone,
                     "matmul: a fused product is differentiated before fusion");
+  if (v.in.size() > 2 && v.needs[2]) v.result[2] = ops::sum_to(v.grad[0], v.in[2].shape());
   Tensor a = v.in[0], b = v.in[1], g = v.grad[0];
   const Shape a_shape = a.shape(), b_shape = b.shape();
   if (b.rank() == 2 && a.rank() > 2 && !ta) {
@@ -172,6 +173,22 @@ Tensor matmul(const Tensor& a, const Tensor& b) {
   if (row) z = squeeze(z, {-2});
   if (column) z = squeeze(z, {-1});
   return z;
+}
+
+Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias) {
+  check<ShapeError>(x.rank() >= 1 && w.rank() == 2 && x.shape().back() == w.shape()[1],
+                    "linear: shapes ", x.shape(), " and ", w.shape(),
+                    " do not fit: the last size of the input must be that of the weight (out, in)");
+  check<ShapeError>(!bias.defined() || (bias.rank() == 1 && bias.shape()[0] == w.shape()[0]),
+                    "linear: expected a bias of shape (", w.shape()[0], "), got ",
+                    bias.defined() ? bias.shape() : Shape{});
+  check<DTypeError>(x.dtype() == w.dtype() && (!bias.defined() || bias.dtype() == w.dtype()),
+                    "linear: input, weight and bias must have one dtype, got ", name(x.dtype()),
+                    " and ", name(w.dtype()));
+  if (x.rank() == 1) return squeeze(linear(expand_dims(x, 0), w, bias), {0});
+  auto op = std::make_shared<Matmul>();
+  op->tb = true;
+  return bias.defined() ? apply1(op, {x, w, bias}) : apply1(op, {x, w});
 }
 
 }  // namespace ops

@@ -2,9 +2,12 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "lamella/tensor.h"
 
@@ -26,6 +29,7 @@ struct Storage {
   std::size_t bytes = 0;
   bool writable = true;
   bool pooled = false;
+  bool pinned = false;    // others see this memory: assignments in place write into it
   bool borrowed = false;  // a variable's elements, which the variable may move or change later
   std::shared_ptr<void> owner;
 
@@ -39,6 +43,7 @@ std::shared_ptr<Storage> allocate(std::size_t bytes);
 /// Holds the gradient of a leaf; shared by a variable and the tensors it hands out.
 struct GradSlot {
   Tensor grad;
+  std::vector<std::pair<std::int64_t, std::function<Tensor(const Tensor&)>>> hooks;
 };
 
 struct TensorImpl {
