@@ -25,6 +25,7 @@ __all__: list[str] = [
     "abs",
     "acos",
     "add",
+    "add_hook",
     "all",
     "any",
     "arange",
@@ -47,6 +48,7 @@ __all__: list[str] = [
     "categorical_crossentropy",
     "ceil",
     "cholesky",
+    "clear_gradients",
     "clip",
     "concat",
     "conv",
@@ -69,6 +71,11 @@ __all__: list[str] = [
     "exp",
     "expand_dims",
     "expm1",
+    "face_dtype",
+    "face_new",
+    "face_shape",
+    "face_unwrap",
+    "face_wrap",
     "flip",
     "floor",
     "floor_div",
@@ -79,6 +86,7 @@ __all__: list[str] = [
     "gcd",
     "gelu",
     "get_num_threads",
+    "grad_mode",
     "gradcheck",
     "gradients",
     "graph_to_json",
@@ -87,14 +95,17 @@ __all__: list[str] = [
     "gru",
     "hard_sigmoid",
     "hard_silu",
+    "has_gradient",
     "inverse",
     "is_grad_enabled",
+    "is_leaf",
     "isfinite",
     "isnan",
     "layer_norm",
     "leaky_relu",
     "less",
     "less_equal",
+    "linear",
     "load_safetensors",
     "log",
     "log1p",
@@ -110,7 +121,9 @@ __all__: list[str] = [
     "max_pool",
     "maximum",
     "mean",
+    "mean_all",
     "measure_peaks",
+    "memory_address",
     "min",
     "minimum",
     "mod",
@@ -124,15 +137,21 @@ __all__: list[str] = [
     "pad",
     "pow",
     "prod",
+    "producer",
     "random_normal",
     "random_truncated_normal",
     "random_uniform",
+    "rebind",
     "reciprocal",
+    "record_custom",
     "relu",
+    "remove_hook",
     "repeat",
     "reshape",
+    "retain_gradient",
     "round",
     "rsqrt",
+    "same_value",
     "save_model",
     "save_safetensors",
     "scatter_add",
@@ -140,6 +159,8 @@ __all__: list[str] = [
     "set_conv_accuracy",
     "set_num_threads",
     "set_random_seed",
+    "share_array",
+    "shared_array",
     "shift_left",
     "shift_right",
     "shuffled_order",
@@ -164,23 +185,29 @@ __all__: list[str] = [
     "stop_gradient",
     "sub",
     "sum",
+    "sum_all",
     "tan",
     "tanh",
     "tensor",
     "tile",
+    "torch_backward",
+    "torch_face",
+    "torch_face_subclass",
     "transpose",
     "triangular_solve",
+    "update",
     "var",
     "where",
+    "writable_array",
 ]
 
-class Error(ValueError):
+class Error(ValueError, RuntimeError):
     pass
 
-class ShapeError(ValueError):
+class ShapeError(ValueError, RuntimeError):
     pass
 
-class DTypeError(TypeError):
+class DTypeError(TypeError, RuntimeError):
     pass
 
 class StateError(RuntimeError):
@@ -509,9 +536,22 @@ class Trainer:
         One batch; the graph's outputs after it.
         """
 
+class grad_mode:
+    """
+    Context in which recording of eager ops is on or off.
+    """
+    def __enter__(self) -> None: ...
+    def __exit__(self, *args) -> None: ...
+    def __init__(self, enabled: bool) -> None: ...
+
 def abs(x: typing.Any) -> Tensor: ...
 def acos(x: typing.Any) -> Tensor: ...
 def add(x: typing.Any, y: typing.Any) -> Tensor: ...
+def add_hook(x: Tensor, hook: typing.Any) -> int:
+    """
+    Calls hook(gradient) in each backward pass.
+    """
+
 def all(x: typing.Any, axis: typing.Any = None, keepdims: bool = False) -> Tensor: ...
 def any(x: typing.Any, axis: typing.Any = None, keepdims: bool = False) -> Tensor: ...
 def arange(
@@ -568,6 +608,11 @@ def categorical_crossentropy(
 ) -> Tensor: ...
 def ceil(x: typing.Any) -> Tensor: ...
 def cholesky(x: typing.Any) -> Tensor: ...
+def clear_gradients(tensors: list) -> None:
+    """
+    Forgets the gradients of all of them.
+    """
+
 def clip(
     x: typing.Any,
     low: typing.SupportsFloat | typing.SupportsIndex,
@@ -637,6 +682,31 @@ def expand_dims(
     x: typing.Any, axis: typing.SupportsInt | typing.SupportsIndex
 ) -> Tensor: ...
 def expm1(x: typing.Any) -> Tensor: ...
+def face_dtype(*args, **kwargs):
+    """
+    The dtype as lamella.torch has it.
+    """
+
+def face_new(*args, **kwargs):
+    """
+    The same value as an object of a subclass.
+    """
+
+def face_shape(*args, **kwargs):
+    """
+    The shape as lamella.torch has it.
+    """
+
+def face_unwrap(*args, **kwargs):
+    """
+    The same value as a tensor of the core.
+    """
+
+def face_wrap(*args, **kwargs):
+    """
+    The same value as a tensor of lamella.torch.
+    """
+
 def flip(x: typing.Any, axes: typing.Any = None) -> Tensor: ...
 def floor(x: typing.Any) -> Tensor: ...
 def floor_div(x: typing.Any, y: typing.Any) -> Tensor: ...
@@ -726,8 +796,10 @@ def gru(
 ) -> tuple[Tensor, Tensor]: ...
 def hard_sigmoid(x: typing.Any) -> Tensor: ...
 def hard_silu(x: typing.Any) -> Tensor: ...
+def has_gradient(x: Tensor) -> bool: ...
 def inverse(x: typing.Any) -> Tensor: ...
 def is_grad_enabled() -> bool: ...
+def is_leaf(x: Tensor) -> bool: ...
 def isfinite(x: typing.Any) -> Tensor: ...
 def isnan(x: typing.Any) -> Tensor: ...
 def layer_norm(
@@ -741,6 +813,11 @@ def leaky_relu(
 ) -> Tensor: ...
 def less(x: typing.Any, y: typing.Any) -> Tensor: ...
 def less_equal(x: typing.Any, y: typing.Any) -> Tensor: ...
+def linear(x: Tensor, w: Tensor, b: typing.Any) -> Tensor:
+    """
+    x w^T + b.
+    """
+
 def load_safetensors(path: str) -> tuple[dict, dict[str, str]]:
     """
     (tensors by name, metadata by key) of a safetensors file.
@@ -780,11 +857,13 @@ def max_pool(
 ) -> Tensor: ...
 def maximum(x: typing.Any, y: typing.Any) -> Tensor: ...
 def mean(x: typing.Any, axis: typing.Any = None, keepdims: bool = False) -> Tensor: ...
+def mean_all(x: Tensor) -> Tensor: ...
 def measure_peaks() -> dict:
     """
     What this machine reaches: multiply-adds per second, and bytes per second of a copy within so many bytes of memory.
     """
 
+def memory_address(x: Tensor) -> int: ...
 def min(x: typing.Any, axis: typing.Any = None, keepdims: bool = False) -> Tensor: ...
 def minimum(x: typing.Any, y: typing.Any) -> Tensor: ...
 def mod(x: typing.Any, y: typing.Any) -> Tensor: ...
@@ -812,6 +891,11 @@ def pad(
 ) -> Tensor: ...
 def pow(x: typing.Any, y: typing.Any) -> Tensor: ...
 def prod(x: typing.Any, axis: typing.Any = None, keepdims: bool = False) -> Tensor: ...
+def producer(x: Tensor) -> str:
+    """
+    The op that made x; empty for a leaf.
+    """
+
 def random_normal(
     key: typing.Any,
     shape: typing.Any,
@@ -833,16 +917,42 @@ def random_uniform(
     high: typing.SupportsFloat | typing.SupportsIndex = 1.0,
     dtype: str = "float32",
 ) -> Tensor: ...
+def rebind(x: Tensor, value: Tensor, keep_history: bool) -> None:
+    """
+    Makes x name the elements of value, as an assignment in place does.
+    """
+
 def reciprocal(x: typing.Any) -> Tensor: ...
+def record_custom(
+    name: str,
+    inputs: collections.abc.Sequence[Tensor],
+    outputs: collections.abc.Sequence[Tensor],
+    vjp: typing.Any,
+) -> list[Tensor]:
+    """
+    Outputs on the tape as computed from the inputs; vjp turns a list of gradients of the outputs into those of the inputs.
+    """
+
 def relu(x: typing.Any) -> Tensor: ...
+def remove_hook(x: Tensor, id: typing.SupportsInt | typing.SupportsIndex) -> None: ...
 def repeat(
     x: typing.Any,
     n: typing.SupportsInt | typing.SupportsIndex,
     axis: typing.SupportsInt | typing.SupportsIndex,
 ) -> Tensor: ...
 def reshape(x: typing.Any, shape: typing.Any) -> Tensor: ...
+def retain_gradient(x: Tensor) -> None:
+    """
+    Lets backward() keep the gradient of a result.
+    """
+
 def round(x: typing.Any) -> Tensor: ...
 def rsqrt(x: typing.Any) -> Tensor: ...
+def same_value(a: Tensor, b: Tensor) -> bool:
+    """
+    Whether two tensors are one value.
+    """
+
 def save_model(
     path: str,
     variables: collections.abc.Sequence[tuple[str, Variable]],
@@ -891,6 +1001,16 @@ def set_num_threads(n: typing.SupportsInt | typing.SupportsIndex) -> None:
 def set_random_seed(seed: typing.SupportsInt | typing.SupportsIndex) -> None:
     """
     Seeds the generator that draws the seeds of layers, initializers and shuffling.
+    """
+
+def share_array(a: numpy.ndarray) -> Tensor:
+    """
+    A tensor over the memory of a dense, writable array.
+    """
+
+def shared_array(x: Tensor) -> numpy.ndarray:
+    """
+    A writable array over the memory of x; later assignments in place write there.
     """
 
 def shift_left(x: typing.Any, y: typing.Any) -> Tensor: ...
@@ -948,6 +1068,7 @@ def stack(
 def stop_gradient(x: typing.Any) -> Tensor: ...
 def sub(x: typing.Any, y: typing.Any) -> Tensor: ...
 def sum(x: typing.Any, axis: typing.Any = None, keepdims: bool = False) -> Tensor: ...
+def sum_all(x: Tensor) -> Tensor: ...
 def tan(x: typing.Any) -> Tensor: ...
 def tanh(x: typing.Any) -> Tensor: ...
 def tensor(obj: typing.Any, dtype: str | None = None) -> Tensor:
@@ -959,11 +1080,44 @@ def tile(
     x: typing.Any,
     reps: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
 ) -> Tensor: ...
+def torch_backward(
+    x: Tensor, gradient: typing.Any, retain_graph: bool, create_graph: bool
+) -> None:
+    """
+    Adds the gradient of x to the .grad of every leaf it was computed from.
+    """
+
+def torch_face(tensor: type, size: type, dtypes: tuple, operators: dict) -> None:
+    """
+    Registers the classes of lamella.torch.
+    """
+
+def torch_face_subclass(type: type) -> None:
+    """
+    Gives a subclass of lamella.torch's tensor its fast operators.
+    """
+
 def transpose(x: typing.Any, perm: typing.Any = None) -> Tensor: ...
 def triangular_solve(
     a: typing.Any, b: typing.Any, lower: bool = True, transposed: bool = False
 ) -> Tensor: ...
+def update(
+    kind: str,
+    group: dict,
+    steps: list,
+    parameters: list,
+    states: list,
+    mu_products: typing.Any = None,
+) -> None:
+    """
+    One update of each parameter by the gradient it has, in place. states: one tuple of up to three tensors (or None) per parameter, in PyTorch's order.
+    """
+
 def var(x: typing.Any, axis: typing.Any = None, keepdims: bool = False) -> Tensor: ...
 def where(condition: typing.Any, x: typing.Any, y: typing.Any) -> Tensor: ...
+def writable_array(x: Tensor) -> numpy.ndarray:
+    """
+    A writable array over the elements of x, for one assignment; x has a copy of its own when others share them.
+    """
 
 __version__: str = "0.1.0"
