@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import builtins
 import hashlib
-import importlib
 import io
 import random
 import tarfile
@@ -402,68 +400,6 @@ def test_hash_file_and_validate_file(tmp_path: Path) -> None:
     assert not utils.validate_file(file, "0" * 64)
     with pytest.raises(ValueError, match="algorithm must be"):
         utils.hash_file(file, "crc")
-
-
-# plot_history
-
-HISTORY = {"loss": [3.0, 2.0, 1.0], "val_loss": [3.0, 2.5, 2.0], "accuracy": [0, 1, 1]}
-
-
-def test_plot_history_writes_the_picture(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
-    figure = utils.plot_history(HISTORY, tmp_path / "h.png", title="A run")
-    assert (tmp_path / "h.png").read_bytes()[:4] == b"\x89PNG"
-    assert [p.name for p in tmp_path.iterdir()] == ["h.png"]
-    loss, accuracy = figure.axes
-    assert [line.get_label() for line in loss.lines] == ["loss", "loss (validation)"]
-    assert loss.lines[1].get_ydata().tolist() == HISTORY["val_loss"]
-    assert loss.lines[0].get_xdata().tolist() == [1, 2, 3]
-    assert accuracy.get_ylabel() == "accuracy"
-
-
-def test_plot_history_into_given_axes() -> None:
-    pytest.importorskip("matplotlib")
-    figure_module = importlib.import_module("matplotlib.figure")
-    figure = figure_module.Figure()
-    axes = figure.subplots(1, 2)
-    history = lamella.callbacks.History()
-    history.history = HISTORY
-    assert utils.plot_history(history, axes) is figure
-    assert [len(a.lines) for a in axes] == [2, 1]
-    one = figure_module.Figure().subplots()
-    utils.plot_history(history, one, metrics=["loss", "accuracy"])
-    assert len(one.lines) == 3
-    with pytest.raises(ValueError, match="2 panels are needed"):
-        utils.plot_history(history, [*axes, axes[0]])
-
-
-@pytest.mark.parametrize("history", [{}, None, [1, 2]])
-def test_plot_history_of_nothing_raises(history: Any) -> None:
-    with pytest.raises(ValueError, match=r"^plot_history: history must be"):
-        utils.plot_history(history)
-
-
-def test_plot_history_unknown_metric_raises() -> None:
-    with pytest.raises(ValueError, match="no metric 'auc' in the history, it has loss"):
-        utils.plot_history(HISTORY, metrics=["auc"])
-
-
-def test_plot_history_without_matplotlib_names_the_extra(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    real = builtins.__import__
-
-    def without(name: str, *args: Any, **kwargs: Any) -> Any:
-        if name.startswith("matplotlib"):
-            raise ImportError(name)
-        return real(name, *args, **kwargs)
-
-    monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(ImportError, match=r"pip install 'lamella\[plot\]'"):
-        utils.plot_history(HISTORY)
-
-
-# Data made in Python
 
 
 def test_pydataset_is_a_source_for_fit() -> None:

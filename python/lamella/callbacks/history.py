@@ -41,3 +41,21 @@ class History(Callback):
         for name, value in (logs or {}).items():
             self.history.setdefault(name, []).append(value)
         self.model.history = self
+
+    def plot(self, path: Any = None, **options: Any) -> Any:
+        """Draw loss and metrics over the epochs; see `lamella.plots.history`.
+
+        Args:
+            path: file to write; default: none.
+            **options: `metrics`, `title`, `log`, `ax`.
+
+        Returns:
+            The matplotlib figure.
+
+        Raises:
+            ImportError: matplotlib is not installed.
+            ValueError: there is no epoch yet, or a metric is unknown.
+        """
+        from lamella import plots
+
+        return plots.history(self, path, **options)

@@ -24,7 +24,8 @@ import numpy.typing as npt
 import lamella as keras
 from lamella.callbacks import EarlyStopping, ModelCheckpoint
 from lamella.layers import Conv2D, Dense, Dropout, Flatten, MaxPooling2D
-from lamella.utils import plot_history, set_random_seed, to_categorical
+from lamella.plots import history as plot_history
+from lamella.utils import set_random_seed, to_categorical
 
 __all__ = ["main"]
 

@@ -233,7 +233,7 @@ _TABLE = {
         ZerosLike zeros_like dtype
     """,
     "nn": """
-                AdaptiveAveragePool adaptive_average_pool output_size data_format
+        AdaptiveAveragePool adaptive_average_pool output_size data_format
         AdaptiveMaxPool adaptive_max_pool output_size data_format
         AveragePool average_pool pool_size strides padding data_format
         BatchNorm batch_normalization axis epsilon

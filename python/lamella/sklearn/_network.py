@@ -247,12 +247,7 @@ class Network:
         variables = self.model.trainable_variables
         if not optimizer.built:
             optimizer.build(variables)
-        if hasattr(optimizer, "_trace"):
-            return optimizer._trace(graph, variables)()
-        with graph:
-            optimizer._trace_learning_rate(graph)
-        core = optimizer._core_optimizer(variables)
-        return _core.Trainer(graph, core, self.trained)
+        return optimizer._trace(graph, variables)()
 
     def _batches(
         self, arrays: Sequence[np.ndarray], batch: int, first: int, hooks: Any

@@ -14,7 +14,6 @@ from .io_utils import (
 )
 from .model_visualization import model_to_dot, plot_model
 from .numerical import normalize, to_categorical
-from .plotting import plot_history
 from .profiling import Profile, profile
 from .progbar import Progbar
 from .pydataset import PyDataset, Sequence
@@ -59,7 +58,6 @@ __all__ = [
     "normalize",
     "pack_x_y_sample_weight",
     "pad_sequences",
-    "plot_history",
     "plot_model",
     "profile",
     "register_keras_serializable",

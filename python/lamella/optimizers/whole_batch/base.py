@@ -50,7 +50,6 @@ class WholeBatchOptimizer(Optimizer):
 
     whole_batch = True
     least_squares = False
-    _kind = "sgd"  # the core has none of these rules; its counter and rate serve all
 
     def __init__(
         self, gtol: float, ftol: float, name: str | None = None, **hyper: Any
@@ -186,15 +185,12 @@ class WholeBatchOptimizer(Optimizer):
             "length of its steps"
         )
 
-    def _core_optimizer(self, variables: Sequence[Variable]) -> Any:
+    def _trace(self, graph: Any, variables: Sequence[Variable]) -> Any:
+        del graph, variables
         raise ValueError(
             f"{type(self).__name__} works on the whole data set: use fit(x, y) with "
             "arrays, without run_eagerly, and not train_on_batch()"
         )
-
-    def _trace(self, graph: Any, variables: Sequence[Variable]) -> Any:
-        del graph
-        return self._core_optimizer(variables)
 
     def apply(self, grads: Any, trainable_variables: Any = None) -> None:
         """Raise: one gradient is not enough for these methods."""

@@ -16,17 +16,17 @@ __all__ = ["LevenbergMarquardt", "make_residuals"]
 class LevenbergMarquardt(WholeBatchOptimizer):
     """Damped Gauss-Newton steps for sums of squares.
 
-    (J^T J + damping I) step = -J^T r. The damping falls after a step that lowers the
-    sum as much as the linear model promises, and rises until one lowers it at all. J is
+    (J^T J + damping D) step = -J^T r, where D is the largest diagonal of J^T J so far.
+    The damping falls after a step that lowers the sum as much as the linear model
+    promises, and rises until one lowers it at all. J is
     the Jacobian of the residuals, row by row in reverse mode, so its size is residuals
     times weights: for small networks. In `fit` the loss must be the mean squared error.
 
-    Source: Marquardt 1963; the damping is that of Nielsen 1999 (Madsen, Nielsen and
-    Tingleff 2004, algorithm 3.16).
+    Source: Marquardt 1963; scaling by More 1978, damping by Nielsen 1999 (Madsen,
+    Nielsen and Tingleff 2004, algorithm 3.16).
 
     Args:
-        damping: of the first step, as a fraction of the largest element of J^T J.
-            Default 1e-3.
+        damping: of the first step. Default 1e-3.
         max_damping: stop when the damping is larger. Default 1e20.
         gtol: stop when no element of J^T r is larger. Default 1e-8.
         ftol: stop when the sum of squares decreases by less than this fraction.
@@ -63,7 +63,8 @@ class LevenbergMarquardt(WholeBatchOptimizer):
 
     def _forget(self) -> None:
         super()._forget()
-        self.current_damping: float | None = None
+        self.current_damping = self.damping
+        self.scale: Any = 0.0
 
     def _evaluate_start(self) -> None:
         self.residuals = self._objective(self.x)
@@ -78,12 +79,12 @@ class LevenbergMarquardt(WholeBatchOptimizer):
         normal = self.jacobian.T @ self.jacobian
         diagonal = np.diag_indices_from(normal)
         plain = normal[diagonal].copy()
-        damping = self.current_damping
-        if damping is None:
-            damping = self.damping * float(plain.max())
-        growth = 2.0
+        # What a weight has ever mattered: damping then does not depend on its unit.
+        self.scale = np.maximum(self.scale, plain)
+        scale = np.where(self.scale > 0, self.scale, 1.0)
+        damping, growth = self.current_damping, 4.0
         while damping <= self.max_damping:
-            normal[diagonal] = plain + damping
+            normal[diagonal] = plain + damping * scale
             try:
                 move = np.linalg.solve(normal, -self.grad)
             except np.linalg.LinAlgError:
@@ -97,8 +98,9 @@ class LevenbergMarquardt(WholeBatchOptimizer):
         else:
             self.message = "no damping up to max_damping gives a lower sum of squares"
             return False
-        gain = decrease / (0.5 * float(move @ (damping * move - self.grad)))
-        self.current_damping = damping * max(1.0 / 3.0, 1.0 - (2.0 * gain - 1.0) ** 3)
+        expected = 0.5 * float(move @ (damping * scale * move - self.grad))
+        gain = decrease / expected
+        self.current_damping = damping * max(0.1, 1.0 - (2.0 * gain - 1.0) ** 3)
         before, self.residuals = self.fun, residuals
         self.move = move
         self.x = self.x + move
