@@ -7,25 +7,21 @@ from typing import Any
 from lamella.layers.activations import ELU, LeakyReLU, PReLU, ReLU, Softmax
 from lamella.layers.attention import AdditiveAttention, Attention
 from lamella.layers.conv_lstm import ConvLSTM1D, ConvLSTM2D, ConvLSTM3D
+from lamella.layers.conv_transpose import (
+    Conv1DTranspose,
+    Conv2DTranspose,
+    Conv3DTranspose,
+    Convolution1DTranspose,
+    Convolution2DTranspose,
+    Convolution3DTranspose,
+)
 from lamella.layers.convolution import (
     Conv1D,
-    Conv1DTranspose,
     Conv2D,
-    Conv2DTranspose,
     Conv3D,
-    Conv3DTranspose,
     Convolution1D,
-    Convolution1DTranspose,
     Convolution2D,
-    Convolution2DTranspose,
     Convolution3D,
-    Convolution3DTranspose,
-    DepthwiseConv1D,
-    DepthwiseConv2D,
-    SeparableConv1D,
-    SeparableConv2D,
-    SeparableConvolution1D,
-    SeparableConvolution2D,
 )
 from lamella.layers.core import (
     Activation,
@@ -33,6 +29,14 @@ from lamella.layers.core import (
     Identity,
     Lambda,
     Masking,
+)
+from lamella.layers.depthwise import (
+    DepthwiseConv1D,
+    DepthwiseConv2D,
+    SeparableConv1D,
+    SeparableConv2D,
+    SeparableConvolution1D,
+    SeparableConvolution2D,
 )
 from lamella.layers.einsum_dense import EinsumDense
 from lamella.layers.embedding import Embedding, ReversibleEmbedding
