@@ -84,6 +84,9 @@ class Training(Tracing):
         self._check_initialized()
         self.optimizer = None if optimizer is None else optimizers.get(optimizer)
         names = getattr(self, "output_names", None)
+        outputs = getattr(self, "outputs", None)
+        if outputs and names and len(outputs) != len(names):  # nested
+            names = [output._keras_history[0].name for output in outputs]
         self._compile_loss = None
         if loss is not None:
             self._compile_loss = CompiledLoss(loss, loss_weights, names)
