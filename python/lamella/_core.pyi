@@ -341,16 +341,16 @@ class Graph:
         """
         A new input; None for unknown sizes (at axis 0 they are all one: the batch).
         """
-    def output(self, name: str, value: typing.Any) -> None: ...
-    def scope(self, name: str) -> Scope:
-        """
-        Names the nodes recorded inside the `with` block.
-        """
     def loss_depends_on(
         self, variables: collections.abc.Sequence[Variable]
     ) -> list[bool]:
         """
         For each variable, whether the loss can have a gradient with respect to it.
+        """
+    def output(self, name: str, value: typing.Any) -> None: ...
+    def scope(self, name: str) -> Scope:
+        """
+        Names the nodes recorded inside the `with` block.
         """
     def set_learning_rate(self, value: typing.Any) -> None: ...
     def set_loss(self, loss: typing.Any) -> None: ...
