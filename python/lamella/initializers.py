@@ -161,7 +161,7 @@ class Identity(Initializer):
         return {"gain": self.gain}
 
 
-class STFTInitializer(Initializer):
+class STFT(Initializer):
     """Windowed cosines or sines: a convolution with them is a Fourier transform.
 
     The shape is (frame_length, 1, fft_length // 2 + 1).
@@ -185,12 +185,10 @@ class STFTInitializer(Initializer):
         periodic: bool = False,
     ) -> None:
         if side not in ("real", "imag"):
-            raise ValueError(
-                f"STFTInitializer: side must be 'real' or 'imag', got side={side!r}"
-            )
+            raise ValueError(f"STFT: side must be 'real' or 'imag', got side={side!r}")
         if scaling not in (None, "density", "spectrum"):
             raise ValueError(
-                "STFTInitializer: scaling must be 'density', 'spectrum' or None, got "
+                "STFT: scaling must be 'density', 'spectrum' or None, got "
                 f"scaling={scaling!r}"
             )
         if isinstance(window, str):
@@ -213,8 +211,7 @@ class STFTInitializer(Initializer):
             window = np.asarray(window, "float64")
             if window.shape != (length,):
                 raise ValueError(
-                    f"STFTInitializer: window must have the shape ({length},), got "
-                    f"{window.shape}"
+                    f"STFT: window must have the shape ({length},), got {window.shape}"
                 )
             kernel = kernel * window.reshape(length, 1, 1)
             if self.scaling == "density":
@@ -249,7 +246,7 @@ def _window(name: str, length: int, periodic: bool) -> np.ndarray:
         from scipy.signal import get_window  # type: ignore[import-untyped]
     except ImportError as error:
         raise ValueError(
-            f"STFTInitializer: window={name!r} needs the package scipy; without it "
+            f"STFT: window={name!r} needs the package scipy; without it "
             f"there are {', '.join(known)}"
         ) from error
     return np.asarray(get_window(name, length, periodic))
@@ -586,7 +583,7 @@ constant = Constant
 zeros = Zeros
 ones = Ones
 identity = IdentityInitializer = Identity
-stft = STFT = STFTInitializer
+stft = STFTInitializer = STFT
 random_normal = RandomNormal
 random_uniform = RandomUniform
 truncated_normal = TruncatedNormal
@@ -612,7 +609,7 @@ _TABLE = _support.lookup_table(
         LecunNormal,
         LecunUniform,
         Orthogonal,
-        STFTInitializer,
+        STFT,
         RandomNormal,
         RandomUniform,
         TruncatedNormal,
@@ -621,8 +618,8 @@ _TABLE = _support.lookup_table(
     extra={
         "IdentityInitializer": Identity,
         "OrthogonalInitializer": Orthogonal,
-        "STFT": STFTInitializer,
-        "stft": STFTInitializer,
+        "STFTInitializer": STFT,
+        "stft": STFT,
         "normal": RandomNormal,
         "uniform": RandomUniform,
         "one": Ones,
