@@ -351,3 +351,41 @@ def test_tape_differentiates_twice_and_keeps_structures() -> None:
     tape.gradient(y, v)
     with pytest.raises(RuntimeError, match="persistent=True"):
         tape.gradient(y, v)
+
+
+@pytest.mark.reference
+def test_nested_outputs_are_named_as_in_keras(keras_reference: Any) -> None:
+    results = []
+    for keras in (lamella, keras_reference):
+        x = keras.Input((4,))
+        a, b, c = (keras.layers.Dense(1, name=n)(x) for n in "abc")
+        made = keras.Model(x, {"x": [a, b], "c": c})
+        made.set_weights(
+            [w for i in (1.0, 2.0, 3.0) for w in (np.full((4, 1), i), np.full(1, i))]
+        )
+        made.compile(
+            keras.optimizers.SGD(0.01),
+            {"x": ["mse", "mae"], "c": "mae"},
+            loss_weights={"x": [1.0, 0.5], "c": 2.0},
+            metrics={"x": [["mae"], None], "c": ["mse"]},
+        )
+        y = {"x": [Y, 2 * Y], "c": 3 * Y}
+        history = made.fit(X, y, epochs=2, verbose=0, shuffle=False).history
+        results.append((history, made.evaluate(X, y, verbose=0)))
+    (ours, values), (theirs, wanted) = results
+    assert list(ours) == list(theirs)
+    assert {"x/a_loss", "x/b_loss", "c_loss"} <= set(ours)
+    for key in theirs:
+        np.testing.assert_allclose(ours[key], theirs[key], rtol=1e-4)
+    np.testing.assert_allclose(values, wanted, rtol=1e-4)
+
+
+def test_weights_of_some_outputs() -> None:
+    x = layers.Input((4,))
+    made = lamella.Model(x, [layers.Dense(1, name=n)(x) for n in "ab"])
+    made.compile("sgd", "mse", weighted_metrics=[["mae"], ["mae"]])
+    values = made.evaluate(
+        X, [Y, Y], sample_weight=[np.zeros(N), None], verbose=0, return_dict=True
+    )
+    assert values["a_mae"] == 0.0
+    assert values["b_mae"] > 0.0

@@ -381,3 +381,30 @@ def test_variables_made_while_tracing_get_their_values():
     np.testing.assert_array_equal(
         b.numpy(), np.asarray(initializers.GlorotUniform(seed=2)((3,)))
     )
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {},
+        {"side": "imag"},
+        {"window": "hamming", "scaling": "spectrum", "periodic": True},
+        {"window": None},
+    ],
+)
+def test_stft_is_a_windowed_fourier_transform(arguments):
+    kernel = np.asarray(initializers.get("stft").__class__(**arguments)((16, 1, 9)))
+    frame = np.random.default_rng(0).normal(size=16)
+    window = {"hann": np.hanning(16), "hamming": np.hamming(17)[:-1]}.get(
+        arguments.get("window", "hann"), np.ones(16)
+    )
+    scale = {"density": np.sqrt((window**2).sum()), "spectrum": window.sum()}
+    scale = scale[arguments.get("scaling", "density")]
+    if arguments.get("window", "hann") is None:
+        scale = 1.0
+    wanted = np.fft.rfft(frame * window) / scale
+    part = wanted.imag if arguments.get("side") == "imag" else wanted.real
+    got = np.einsum("t,tof->f", frame, kernel)
+    np.testing.assert_allclose(got, part, rtol=1e-4, atol=1e-5)
+    with pytest.raises(ValueError, match="STFT: side must be"):
+        initializers.STFT(side="left")

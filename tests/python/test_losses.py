@@ -628,3 +628,14 @@ def test_same_names_are_known_as_in_keras(keras):
                 losses.get(name)
         else:
             assert losses.get(name) is not None
+
+
+def test_weights_of_a_loss_that_is_one_number_multiply_it():
+    # without a batch axis the loss is one number: Keras gives mean(loss * weights)
+    t, p = np.array([1.0, 2.0, 4.0], "float32"), np.zeros(3, "float32")
+    w = np.array([1.0, 0.0, 2.0], "float32")
+    loss = losses.MeanSquaredError()
+    assert float(loss(t, p)) == pytest.approx(7.0)
+    assert float(loss(t, p, sample_weight=w)) == pytest.approx(7.0)
+    each = losses.MeanSquaredError(reduction="none")(t, p, sample_weight=w)
+    np.testing.assert_allclose(np.asarray(each), 7.0 * w)

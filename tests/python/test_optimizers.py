@@ -234,6 +234,10 @@ def test_exclusion_from_weight_decay():
         (lambda: optimizers.SGD(gradient_accumulation_steps=1), "SGD: gradient_acc"),
         (lambda: optimizers.Ftrl(learning_rate_power=1.0), "must be negative or zero"),
         (lambda: optimizers.Lion(beta_1=0.0), "beta_1 must be in"),
+        (
+            lambda: optimizers.SGD(momentun=0.9),
+            "unknown argument 'momentun'.*'momentum'",
+        ),
         (lambda: optimizers.SGD(clipnorm=1.0, clipvalue=1.0), "only one of"),
         (lambda: optimizers.SGD(clipnorm=-1.0), "clipnorm must be positive"),
         (lambda: optimizers.SGD("fast"), "learning_rate must be a number"),

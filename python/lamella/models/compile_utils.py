@@ -85,8 +85,75 @@ def make_metric(identifier: Any, y_true: Any, y_pred: Any) -> Any:
     return metric
 
 
+def _holds(value: Any) -> bool:
+    return isinstance(value, dict | list | tuple)
+
+
+def is_nested(y_pred: Any) -> bool:
+    """Return True for outputs in containers inside of containers."""
+    parts = y_pred.values() if isinstance(y_pred, dict) else y_pred
+    return _holds(y_pred) and any(_holds(part) for part in parts)
+
+
+def _spread(spec: Any, structure: Any, what: str) -> list[Any]:
+    """Return one entry of a nested `spec` for each leaf of a nested structure."""
+    if not _holds(structure):
+        return [spec]
+    if spec is None or not _holds(spec):
+        return [spec] * len(_tree.flatten(structure))
+    if isinstance(structure, dict):
+        if not isinstance(spec, dict) or spec.keys() - structure.keys():
+            raise ValueError(
+                f"compile: {what} must have the structure of the outputs, with keys "
+                f"{', '.join(map(repr, sorted(structure)))}, got {spec!r}"
+            )
+        pairs = [(spec.get(key), structure[key]) for key in sorted(structure)]
+    else:
+        if len(spec) != len(structure):
+            raise ValueError(
+                f"compile: {what} must have the structure of the outputs, with "
+                f"{len(structure)} entries, got {spec!r}"
+            )
+        pairs = list(zip(spec, structure, strict=True))
+    return [entry for part in pairs for entry in _spread(*part, what)]
+
+
+def _positions(spec: Any, structure: Any, first: int = 0) -> list[int]:
+    """Return the numbers of the leaves of `structure` in the order of `spec`."""
+    if not _holds(structure):
+        return [first]
+    dictionary = isinstance(structure, dict)
+    keys = sorted(structure) if dictionary else list(range(len(structure)))
+    starts = {}
+    for key in keys:
+        starts[key] = first
+        first += len(_tree.flatten(structure[key]))
+    entries: dict[Any, Any] = {}
+    if isinstance(spec, dict) == dictionary and _holds(spec):
+        entries = spec if dictionary else dict(enumerate(spec))
+        keys = [*entries, *(key for key in keys if key not in entries)]
+    parts = [_positions(entries.get(k), structure[k], starts[k]) for k in keys]
+    return [number for part in parts for number in part]
+
+
+def _loss_names(y_pred: Any, names: list[str], prefix: str = "") -> list[str]:
+    """Return the names of the outputs' losses: nested ones with the way to them."""
+    if not is_nested(y_pred):
+        return [f"{prefix}{name}" for name in names]
+    named: list[str] = []
+    dictionary = isinstance(y_pred, dict)
+    for key in sorted(y_pred) if dictionary else range(len(y_pred)):
+        part, rest = y_pred[key], names[len(named) :]
+        count = len(_tree.flatten(part))
+        inside = f"{prefix}{key}/" if _holds(part) else prefix
+        named += _loss_names(part, rest[:count], inside)
+    return named
+
+
 def _aligned(spec: Any, y_pred: Any, names: list[str], what: str) -> list[Any]:
     """Return one entry of `spec` for each output."""
+    if is_nested(y_pred):
+        return _spread(spec, y_pred, what)
     count = len(names)
     if isinstance(spec, dict):
         unknown = [k for k in spec if k not in names]
@@ -124,7 +191,7 @@ def targets_of(y: Any, y_pred: Any, names: list[str]) -> list[Any]:
     """
     if y is None:
         return [None] * len(names)
-    if isinstance(y, dict):
+    if isinstance(y, dict) and not is_nested(y_pred):
         if not y.keys() - set(names):
             return [y.get(n) for n in names]
         if len(names) > 1:
@@ -165,7 +232,8 @@ class CompiledLoss:
         self.losses: list[Any] = []
         self.weights: list[float | None] = []
         self.names: list[str] = []
-        self.metrics: list[Any] = []
+        self.trackers: list[Any] = []  # for each output a Mean, or None
+        self.metrics: list[Any] = []  # those there are, as Keras orders them
         if not isinstance(loss, list | tuple | dict):
             make_loss_early(loss)
 
@@ -180,8 +248,8 @@ class CompiledLoss:
         specs = _aligned(spec, y_pred, self.names, "loss")
         self.weights = _aligned(weights, y_pred, self.names, "loss_weights")
         targets = targets_of(y, y_pred, self.names)
-        for spec, target, name in zip(specs, targets, self.names, strict=True):
-            if spec is not None and target is None and y is not None:
+        for own, target, name in zip(specs, targets, self.names, strict=True):
+            if own is not None and target is None and y is not None:
                 raise ValueError(
                     f"y has no entry for the output {name!r}, which has a loss"
                 )
@@ -190,10 +258,14 @@ class CompiledLoss:
             for s, t, p in zip(specs, targets, outputs, strict=True)
         ]
         if sum(loss is not None for loss in self.losses) > 1:
-            self.metrics = [
+            self.trackers = [
                 None if loss is None else metrics_module.Mean(name=f"{name}_loss")
-                for name, loss in zip(self.names, self.losses, strict=True)
+                for name, loss in zip(
+                    _loss_names(y_pred, self.names), self.losses, strict=True
+                )
             ]
+            found = [self.trackers[i] for i in _positions(spec, y_pred)]
+            self.metrics = [tracker for tracker in found if tracker is not None]
         self.built = True
 
     def __call__(self, y: Any, y_pred: Any, sample_weight: Any, rows: Any) -> Any:
@@ -211,7 +283,7 @@ class CompiledLoss:
         targets = targets_of(y, y_pred, self.names)
         weights = _weights_for(sample_weight, self.names)
         total = None
-        trackers = self.metrics or [None] * len(outputs)
+        trackers = self.trackers or [None] * len(outputs)
         for loss, factor, target, output, weight, tracker, name in zip(
             self.losses,
             self.weights,
@@ -257,6 +329,8 @@ def _only(spec: Any) -> Any:
 
 
 def _weights_for(sample_weight: Any, names: list[str]) -> list[Any]:
+    if _holds(sample_weight) and is_nested(sample_weight):
+        sample_weight = _tree.flatten(sample_weight)
     if isinstance(sample_weight, dict):
         return [sample_weight.get(n) for n in names]
     if isinstance(sample_weight, list | tuple):
@@ -321,7 +395,7 @@ class CompiledMetrics:
                 continue
             if len(outputs) == 1:
                 per_output = [_tree.flatten(spec)]
-            elif isinstance(spec, dict) or len(spec) == len(outputs):
+            elif isinstance(spec, dict) or len(spec) in (len(outputs), len(y_pred)):
                 per_output = [
                     [] if s is None else _tree.flatten(s)
                     for s in _aligned(spec, y_pred, self.names, what)

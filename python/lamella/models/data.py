@@ -143,7 +143,8 @@ class Template:
         self.x, self.y, self.sample_weight = x, y, sample_weight
         self.dtypes = tuple(dtypes)
         self.counts = [
-            0 if s is None else len(_tree.flatten(s)) for s in (x, y, sample_weight)
+            sum(leaf is not None for leaf in _tree.flatten(s))
+            for s in (x, y, sample_weight)
         ]
         self.key = (repr((x, y, sample_weight)), self.dtypes)
 
@@ -169,8 +170,12 @@ class Template:
         start = 0
         structures = (self.x, self.y, self.sample_weight)
         for structure, n in zip(structures, self.counts, strict=True):
-            part = leaves[start : start + n]
-            result.append(None if structure is None else _tree.pack(structure, part))
+            part = iter(leaves[start : start + n])
+            filled = [
+                None if leaf is None else next(part)
+                for leaf in _tree.flatten(structure)
+            ]
+            result.append(_tree.pack(structure, filled))
             start += n
         return result[0], result[1], result[2]
 

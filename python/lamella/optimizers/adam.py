@@ -55,6 +55,7 @@ class Adam(FusedOptimizer):
         loss_scale_factor: float | None = None,
         gradient_accumulation_steps: int | None = None,
         name: str | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(
             learning_rate=learning_rate,
@@ -72,6 +73,7 @@ class Adam(FusedOptimizer):
             beta_2=beta_2,
             epsilon=epsilon,
             amsgrad=amsgrad,
+            **kwargs,
         )
 
     def build(self, variables: Sequence[Any]) -> None:
@@ -140,6 +142,7 @@ class AdamW(Adam):
         loss_scale_factor: float | None = None,
         gradient_accumulation_steps: int | None = None,
         name: str | None = None,
+        **kwargs: Any,
     ) -> None:
         if weight_decay is None:
             raise ValueError("AdamW: weight_decay must be a number, got None")
@@ -159,6 +162,7 @@ class AdamW(Adam):
             loss_scale_factor=loss_scale_factor,
             gradient_accumulation_steps=gradient_accumulation_steps,
             name=name,
+            **kwargs,
         )
 
 
@@ -202,6 +206,7 @@ class Adamax(FusedOptimizer):
         loss_scale_factor: float | None = None,
         gradient_accumulation_steps: int | None = None,
         name: str | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(
             learning_rate=learning_rate,
@@ -218,6 +223,7 @@ class Adamax(FusedOptimizer):
             beta_1=beta_1,
             beta_2=beta_2,
             epsilon=epsilon,
+            **kwargs,
         )
 
     def build(self, variables: Sequence[Any]) -> None:
@@ -279,6 +285,7 @@ class Nadam(FusedOptimizer):
         loss_scale_factor: float | None = None,
         gradient_accumulation_steps: int | None = None,
         name: str | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(
             learning_rate=learning_rate,
@@ -295,6 +302,7 @@ class Nadam(FusedOptimizer):
             beta_1=beta_1,
             beta_2=beta_2,
             epsilon=epsilon,
+            **kwargs,
         )
 
     def build(self, variables: Sequence[Any]) -> None:

@@ -49,6 +49,7 @@ class SGD(FusedOptimizer):
         loss_scale_factor: float | None = None,
         gradient_accumulation_steps: int | None = None,
         name: str | None = None,
+        **kwargs: Any,
     ) -> None:
         if not 0 <= momentum <= 1:
             raise ValueError(f"SGD: momentum must be in [0, 1], got {momentum}")
@@ -66,6 +67,7 @@ class SGD(FusedOptimizer):
             name=name,
             momentum=momentum,
             nesterov=nesterov,
+            **kwargs,
         )
 
     def build(self, variables: Sequence[Any]) -> None:
@@ -131,6 +133,7 @@ class RMSprop(FusedOptimizer):
         loss_scale_factor: float | None = None,
         gradient_accumulation_steps: int | None = None,
         name: str | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(
             learning_rate=learning_rate,
@@ -148,6 +151,7 @@ class RMSprop(FusedOptimizer):
             momentum=momentum,
             epsilon=epsilon,
             centered=centered,
+            **kwargs,
         )
 
     def build(self, variables: Sequence[Any]) -> None:
@@ -216,6 +220,7 @@ class Adagrad(FusedOptimizer):
         loss_scale_factor: float | None = None,
         gradient_accumulation_steps: int | None = None,
         name: str | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(
             learning_rate=learning_rate,
@@ -231,6 +236,7 @@ class Adagrad(FusedOptimizer):
             name=name,
             initial_accumulator_value=initial_accumulator_value,
             epsilon=epsilon,
+            **kwargs,
         )
 
     def build(self, variables: Sequence[Any]) -> None:
@@ -289,6 +295,7 @@ class Adadelta(FusedOptimizer):
         loss_scale_factor: float | None = None,
         gradient_accumulation_steps: int | None = None,
         name: str | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(
             learning_rate=learning_rate,
@@ -304,6 +311,7 @@ class Adadelta(FusedOptimizer):
             name=name,
             rho=rho,
             epsilon=epsilon,
+            **kwargs,
         )
 
     def build(self, variables: Sequence[Any]) -> None:
