@@ -80,4 +80,9 @@ def __getattr__(name: str) -> Any:
         from .. import saving
 
         return getattr(saving, name)
+    if name == "bounding_boxes":
+        raise AttributeError(
+            "lamella.utils has no 'bounding_boxes': lamella has no layers or functions "
+            "for object detection"
+        )
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
