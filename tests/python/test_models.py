@@ -197,6 +197,23 @@ def test_pickles_name_the_classes_of_the_user():
     np.testing.assert_array_equal(copy.deepcopy(layer).kernel, layer.kernel)
 
 
+def test_variables_metrics_and_optimizers_can_be_copied():
+    metric = keras.metrics.MeanSquaredError()
+    metric.update_state([[1.0]], [[3.0]])
+    twin = pickle.loads(pickle.dumps(metric))
+    twin.update_state([[1.0]], [[1.0]])
+    assert (float(metric.result()), float(twin.result())) == (4.0, 2.0)
+    variable = keras.Variable(np.arange(3), name="v", trainable=False)
+    again = copy.deepcopy(variable)
+    variable.assign([0, 0, 0])
+    assert (again.name, again.dtype, again.trainable) == ("v", variable.dtype, False)
+    np.testing.assert_array_equal(again, [0, 1, 2])
+    rate = keras.optimizers.schedules.ExponentialDecay(0.1, 5, 0.9)
+    optimizer = copy.deepcopy(keras.optimizers.SGD(rate, momentum=0.5))
+    assert optimizer.get_config()["momentum"] == 0.5
+    assert not optimizer.built
+
+
 def test_clone_model_takes_functions_and_inputs():
     x = keras.Input((3,), name="x")
     y = L.Dense(2, name="y")(L.Dense(4, name="h")(x)) + 1.0
