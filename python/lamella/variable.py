@@ -143,6 +143,10 @@ class Variable:
         self.regularizer: Any = None
         self.constraint: Any = None
 
+    def __reduce__(self) -> Any:
+        state = {k: v for k, v in self.__dict__.items() if k != "_core"}
+        return _revive, (self.numpy(), self.trainable, state)
+
     # -- description --------------------------------------------------------
 
     @property
@@ -365,3 +369,10 @@ def _same_shape(a: Sequence[Any], b: Sequence[Any]) -> bool:
     return len(a) == len(b) and all(
         x is None or y is None or x == y for x, y in zip(a, b, strict=True)
     )
+
+
+def _revive(value: np.ndarray, trainable: bool, state: dict[str, Any]) -> Variable:
+    """Return the variable that pickle or deepcopy took apart."""
+    variable = Variable(value, trainable=trainable, name=state["name"])
+    variable.__dict__.update(state)
+    return variable

@@ -105,7 +105,7 @@ def conv_transpose(o: Op) -> Any:
     if not all(isinstance(n, int) for n in [*shape[1:-1], *result[1:-1]]):
         raise o.refuse("a transposed convolution of an unknown size")
     attrs, _ = _window(o, size, result[1:-1])
-    pads = attrs.pop("pads")
+    pads = [max(p, 0) for p in attrs.pop("pads")]
     axes = rank - 2
     extra = []
     for i, k in enumerate(size):

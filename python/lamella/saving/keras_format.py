@@ -248,7 +248,7 @@ def load_model(
 ) -> Any:
     """Read a `.keras` archive (path, open file or folder) of lamella or Keras 3."""
     title = f"load_model '{getattr(filepath, 'name', filepath)}'"
-    if not hasattr(filepath, "read") and Path(filepath).is_dir():
+    if not hasattr(filepath, "read") and (Path(filepath) / _CONFIG).is_file():
         config = atomic.read_file(Path(filepath) / _CONFIG, what="load_model")
         weights = atomic.read_file(Path(filepath) / _WEIGHTS, what="load_model")
         files = assets.read_folder(Path(filepath) / _ASSETS)

@@ -111,6 +111,11 @@ def is_keras_tensor(x: Any) -> bool:
 
 
 def __getattr__(name: str) -> Any:
+    if name == "bounding_boxes":
+        raise AttributeError(
+            "lamella.utils has no 'bounding_boxes': lamella has no layers or functions "
+            "for object detection"
+        )
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(_LAZY[name]), name)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any
-from xml.sax.saxutils import escape
 
 __all__ = ["Box", "Diagram"]
 
@@ -145,6 +144,8 @@ class Diagram:
 
     def svg(self) -> str:
         """Return the diagram as SVG."""
+        from html import escape
+
         parts = [
             f'<svg xmlns="http://www.w3.org/2000/svg" width="{self.width:.0f}" '
             f'height="{self.height:.0f}" font-family="monospace" font-size="12">',

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-import json
 from collections.abc import ItemsView, Iterator, KeysView, MutableMapping, ValuesView
 from typing import Any
 
@@ -61,6 +59,8 @@ class Config(MutableMapping[str, Any]):
         config = self.__dict__.get("_config", {})
         if name in config:
             return config[name]
+        import difflib
+
         near = difflib.get_close_matches(name, list(config), n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise AttributeError(f"Config: there is no entry {name!r}.{hint}")
@@ -102,4 +102,6 @@ class Config(MutableMapping[str, Any]):
 
     def to_json(self) -> str:
         """Return the entries as JSON."""
+        import json
+
         return json.dumps(self._config)
