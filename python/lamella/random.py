@@ -6,6 +6,7 @@ the position of the element, so they do not depend on the number of threads.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -258,15 +259,43 @@ def _eager(values: np.ndarray, dtype: str) -> Tensor:
     return _core.from_numpy(np.ascontiguousarray(values, dtype=dtype))
 
 
+_ROUNDS = 8  # all are refused with a probability below 1e-10
+
+
+def _log_gamma(key: Tensor, shape: tuple[Any, ...], alpha: Tensor) -> Tensor:
+    """Logarithms of draws from gamma distributions with scale 1.
+
+    Source: Marsaglia and Tsang, "A simple method for generating gamma variables"
+    (2000), a fixed number of rounds at once; below alpha = 1 with their section 6.
+    """
+    draws = _core.random_uniform(key, (3 * _ROUNDS + 1, *shape), 0.0, 1.0, alpha.dtype)
+    draws = _core.maximum(draws, 1e-8)
+    logs = _core.log(draws)
+    small = _core.less(alpha, 1.0)
+    d = _core.where(small, alpha + 1.0, alpha) - 1.0 / 3.0
+    c = _core.rsqrt(d * 9.0)
+    out = _core.broadcast_to(_core.log(d), shape)
+    for i in range(_ROUNDS):
+        x = _core.sqrt(logs[3 * i] * -2.0) * _core.cos(draws[3 * i + 1] * (2 * math.pi))
+        root = 1.0 + c * x
+        log_v = _core.log(_core.maximum(root, 1e-30)) * 3.0
+        bound = 0.5 * x * x + d * (1.0 + log_v - _core.exp(log_v))
+        good = _core.logical_and(
+            _core.greater(root, 0.0), _core.less(logs[3 * i + 2], bound)
+        )
+        out = _core.where(good, _core.log(d) + log_v, out)
+    boost = _core.where(small, logs[3 * _ROUNDS] / alpha, 0.0)
+    return out + boost
+
+
 def gamma(
     shape: Any, alpha: Any, dtype: Any = None, seed: int | SeedGenerator | None = None
 ) -> Tensor:
-    """Gamma distribution with shape alpha and scale 1 (not in a traced model)."""
+    """Gamma distribution with shape alpha (a number or a tensor) and scale 1."""
+    from lamella.ops.conversion import cast
+
     kind = _float_dtype("gamma", dtype)
-    drawn = _numpy_generator("gamma", seed).standard_gamma(
-        np.asarray(alpha), size=_shape(shape)
-    )
-    return _eager(drawn, kind)
+    return _core.exp(_log_gamma(draw_key(seed), _shape(shape), cast(alpha, kind)))
 
 
 def beta(
@@ -276,12 +305,13 @@ def beta(
     dtype: Any = None,
     seed: int | SeedGenerator | None = None,
 ) -> Tensor:
-    """Beta distribution (not in a traced model)."""
-    kind = _float_dtype("beta", dtype)
-    drawn = _numpy_generator("beta", seed).beta(
-        np.asarray(alpha), np.asarray(beta), size=_shape(shape)
-    )
-    return _eager(drawn, kind)
+    """Beta distribution: x / (x + y) with x and y from gamma distributions."""
+    from lamella.ops.conversion import cast
+
+    kind, sizes = _float_dtype("beta", dtype), _shape(shape)
+    both = [_core.broadcast_to(cast(v, kind), sizes) for v in (alpha, beta)]
+    logs = _log_gamma(draw_key(seed), (2, *sizes), _core.stack(both, 0))
+    return _core.sigmoid(logs[0] - logs[1])
 
 
 def binomial(

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import lamella
-from lamella import activations, layers, ops
+from lamella import activations, layers, ops, random
 
 _r = np.random.default_rng(0)
 ROWS = _r.normal(size=(5, 4)).astype("float32")
@@ -316,6 +316,36 @@ def test_jvp_is_the_directional_derivative() -> None:
     np.testing.assert_allclose(slope["product"], v * v + u * u, rtol=1e-6)
     np.testing.assert_array_equal(slope["one"], [0, 0])
     assert aux == "aux"
+
+
+@pytest.mark.parametrize("alpha", [0.2, 1.0, 2.5, 40.0])
+def test_gamma_has_its_quantiles(alpha: float) -> None:
+    n = 40000
+    got = np.asarray(random.gamma((n,), alpha, seed=1, dtype="float64"))
+    want = np.random.default_rng(2).standard_gamma(alpha, n)
+    for q in (0.01, 0.1, 0.5, 0.9, 0.99):
+        assert abs((got < np.quantile(want, q)).mean() - q) < 0.01
+
+
+@pytest.mark.parametrize(("alpha", "beta"), [(0.2, 0.2), (2.0, 5.0), (30.0, 3.0)])
+def test_beta_has_its_quantiles(alpha: float, beta: float) -> None:
+    n = 40000
+    got = np.asarray(random.beta((n,), alpha, beta, seed=1, dtype="float64"))
+    want = np.random.default_rng(2).beta(alpha, beta, n)
+    for q in (0.01, 0.1, 0.5, 0.9, 0.99):
+        assert abs((got < np.quantile(want, q)).mean() - q) < 0.01
+
+
+class Noise(layers.Layer):
+    def call(self, x: Any) -> Any:
+        return x * 0 + random.gamma((4,), 2.0) + random.beta(ops.shape(x), 0.2, 0.2)
+
+
+def test_gamma_and_beta_are_drawn_anew_in_a_model() -> None:
+    model = lamella.Sequential([lamella.Input((4,)), Noise()])
+    first, second = (np.asarray(model.predict(ROWS, verbose=0)) for _ in range(2))
+    assert np.isfinite(first).all()
+    assert not np.array_equal(first, second)
 
 
 class Untraceable(layers.Layer):

@@ -45,6 +45,9 @@ def ctc_loss(
 
     Returns:
         (batch,); infinity where no alignment exists.
+
+    Raises:
+        ValueError: shapes do not fit, or a concrete label is not a class.
     """
     labels, logits = cast(target, "int32"), to_float(output)
     if labels.ndim != 2 or logits.ndim != 3 or None in logits.shape[1:]:
@@ -56,6 +59,14 @@ def ctc_loss(
     if count is None or time is None or classes is None:
         raise ValueError(f"ctc_loss: target must have a known size, got {labels.shape}")
     lengths = cast(target_length, "int32")
+    if is_concrete(labels, lengths):
+        counts = np.arange(count) < np.asarray(lengths).reshape(-1, 1)
+        used = np.asarray(labels)[np.broadcast_to(counts, (labels.shape[0], count))]
+        if used.size and (used.min() < 0 or used.max() >= classes):
+            raise ValueError(
+                f"ctc_loss: labels must be between 0 and {classes - 1}, got "
+                f"{int(used.min())} to {int(used.max())}"
+            )
     steps = _core.expand_dims(cast(output_length, "int32"), -1)
 
     # blank, label, blank, label, ..., blank

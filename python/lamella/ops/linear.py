@@ -156,6 +156,11 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> T
     x = to_float(x)
     if isinstance(axis, list):
         axis = tuple(axis)
+    if axis is None and ord is not None and x.ndim > 2:
+        raise ValueError(
+            f"norm: ord={ord!r} needs axis for a tensor of more than two axes, got "
+            f"x.shape={x.shape}"
+        )
     if axis is None and ord is not None:
         axis = tuple(range(x.ndim)) if x.ndim > 1 else 0
     if isinstance(axis, tuple) and len(axis) == 1:

@@ -348,9 +348,9 @@ def top_k(x: Any, k: int, sorted: bool = True) -> tuple[Tensor, Tensor]:
 
     x = to_tensor(x)
     n = x.shape[-1] if x.ndim else None
-    if n is None or not 0 < k <= n:
+    if n is None or not 0 <= k <= n:
         raise ValueError(
-            "top_k: k must be between 1 and the known size of the last axis, got "
+            "top_k: k must be between 0 and the known size of the last axis, got "
             f"k={k}, x.shape={x.shape}"
         )
     index = _core.argsort(x, -1, True)[..., :k]
