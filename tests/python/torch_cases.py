@@ -262,6 +262,7 @@ def _values(torch: Any) -> Any:
         i < 0,
         f >= 2.5,
         torch.tensor([1, 2]).prod(),
+        torch.sign(i),
         i.float().mean(),
         i.max(),
         i.argmin(),
