@@ -49,6 +49,13 @@ _PRODUCERS = {
     "square": "PowBackward0",
     "reshape": "ViewBackward0",
     "transpose": "PermuteBackward0",
+    "concat": "CatBackward0",
+    "stack": "StackBackward0",
+    "clip": "ClampBackward1",
+    "broadcast_to": "ExpandBackward0",
+    "gather": "IndexBackward0",
+    "max": "MaxBackward1",
+    "min": "MinBackward1",
 }
 
 
