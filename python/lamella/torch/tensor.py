@@ -624,7 +624,8 @@ def _strides(x: Any) -> tuple[int, ...]:
     out: list[int] = []
     for k in key if any(k is Ellipsis for k in key) else (*key, Ellipsis):
         if k is None:
-            out.append(0)
+            sizes = shape_of(base)[len(steps) - len(left) :]
+            out.append(sizes[0] * left[0] if left else 1)
         elif k is Ellipsis:
             for _ in range(len(steps) - used):
                 out.append(left.pop(0))
