@@ -262,6 +262,7 @@ def _values(torch: Any) -> Any:
         i < 0,
         f >= 2.5,
         torch.tensor([1, 2]).prod(),
+        torch.sign(i),
         i.float().mean(),
         i.max(),
         i.argmin(),
@@ -466,6 +467,29 @@ def _in_place(torch: Any) -> Any:
     return out
 
 
+def _memory(torch: Any) -> Any:
+    """Strides, and which operations copy."""
+    x = torch.arange(24.0).view(2, 3, 4)
+    out: list[Any] = []
+    for v in (
+        x,
+        x.transpose(0, 2),
+        x[:, 1],
+        x[1],
+        x[..., ::2],
+        x[None, 0],
+        x.permute(1, 0, 2),
+    ):
+        out += [list(v.stride()), v.is_contiguous(), v.contiguous().is_contiguous()]
+    flat = x.transpose(0, 2).reshape(-1)
+    flat[0] = 100
+    kept = x.transpose(0, 2).contiguous()
+    kept[1] = 50
+    shared = x.reshape(6, 4)
+    shared[5, 3] = -1
+    return [*out, x, flat, kept]
+
+
 def _autograd(torch: Any) -> Any:
     out = []
     x = torch.tensor([1.0, 2.0, 3.0], requires_grad=True)
@@ -594,6 +618,7 @@ OPS.update(
     creation=_creation,
     text=_text,
     in_place=_in_place,
+    memory=_memory,
     autograd=_autograd,
     errors=_errors,
 )

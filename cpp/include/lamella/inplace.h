@@ -35,7 +35,8 @@ LAMELLA_API void retain_gradient(const Tensor& t);
 /// Forgets the gradient.
 LAMELLA_API void clear_gradient(const Tensor& t);
 
-/// The name of the op that made `t`; empty for a leaf.
+/// The name of the op (or of its elementwise function or reduction) that made `t`; empty for a
+/// leaf.
 LAMELLA_API std::string producer(const Tensor& t);
 
 /// Puts a computation on the tape: `outputs` were made from `inputs`, and `vjp` turns the gradients

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstring>
 #include <mutex>
+#include <string_view>
 #include <utility>
 
 #include "autograd/tape.h"
@@ -113,9 +114,31 @@ void clear_gradient(const Tensor& t) {
   if (t.impl()->slot) t.impl()->slot->grad = Tensor();
 }
 
+namespace {
+
+/// The first choice among an op's attributes: which function an elementwise op or a reduction is.
+struct FirstChoice final : AttrVisitor {
+  std::string found;
+  void attr(const char*, std::int64_t&) override {}
+  void attr(const char*, double&) override {}
+  void attr(const char*, bool&) override {}
+  void attr(const char*, std::vector<std::int64_t>&) override {}
+  void attr(const char*, std::vector<Dim>&) override {}
+  void attr(const char*, Tensor&) override {}
+  void choice(const char* key, int& value, std::span<const char* const> names) override {
+    if (found.empty() && std::string_view(key) == "op")
+      found = names[static_cast<std::size_t>(value)];
+  }
+};
+
+}  // namespace
+
 std::string producer(const Tensor& t) {
   const auto& node = t.impl()->tape;
-  return node ? node->op->name() : "";
+  if (!node) return "";
+  FirstChoice choice;
+  const_cast<Op&>(*node->op).visit(choice);  // the visitor only looks
+  return choice.found.empty() ? node->op->name() : choice.found;
 }
 
 std::vector<Tensor> record_custom(std::string name, std::span<const Tensor> inputs,

@@ -450,7 +450,7 @@ def bucketize(input: Any, boundaries: Any, *, right: bool = False) -> Any:
     return searchsorted(boundaries, input, right=right)
 
 
-@publish("tril")
+@publish("tril", in_place=True)
 def tril(input: Any, diagonal: int = 0) -> Any:
     """The lower triangle; zeros above."""
     rows, columns = shape_of(input)[-2:]
@@ -458,7 +458,7 @@ def tril(input: Any, diagonal: int = 0) -> Any:
     return wrap(_core.where(_core.from_numpy(mask, True), input, _zero(input)))
 
 
-@publish("triu")
+@publish("triu", in_place=True)
 def triu(input: Any, diagonal: int = 0) -> Any:
     """The upper triangle; zeros below."""
     rows, columns = shape_of(input)[-2:]

@@ -113,7 +113,6 @@ METHODS.update(
     fill_diagonal_=_fill_diagonal,
     resize_as_=_resize_as,
     apply_=_apply,
-    contiguous=_same,
     cpu=_same,
     pin_memory=_same,
     share_memory_=_same,

@@ -192,8 +192,16 @@ def flat(input: Any, value: Any) -> Any:
     return wrap(_core.record_custom("floor", [input], [value], vjp)[0])
 
 
-for _name in ("floor", "ceil", "sign"):
+for _name in ("floor", "ceil"):
     publish(_name, in_place=True)(_integral(getattr(_core, _name)))
+
+
+@publish("sign", "sgn", in_place=True)
+def sign(input: Any, *, out: Any = None) -> Any:
+    """-1, 0 or 1."""
+    value = _core.sign(input)
+    floating = dtype_of(input).is_floating_point
+    return store(flat(input, value) if floating else wrap(value), out)
 
 
 @publish("round", in_place=True)
@@ -220,9 +228,6 @@ def trunc(input: Any, *, out: Any = None) -> Any:
 def frac(input: Any, *, out: Any = None) -> Any:
     """What trunc leaves."""
     return store(input - trunc(input), out)
-
-
-sign = FUNCTIONS["sgn"] = METHODS["sgn"] = FUNCTIONS["sign"]
 
 
 @publish("log2", in_place=True)

@@ -39,7 +39,10 @@ def sizes(shape: Any) -> tuple[int, ...]:
     return tuple(int(s) for s in shape)
 
 
-def _reshaped(x: Any, shape: Any) -> Any:
+def _reshaped(x: Any, shape: Any, always: bool = False) -> Any:
+    """A view, or a copy where PyTorch needs one (a base that is not row-major)."""
+    if x._view is not None and not always and not x.is_contiguous():
+        return wrap(_core.reshape(x, shape))
     return as_view(wrap(_core.reshape(x, shape)), x, "reshape", shape)
 
 
@@ -121,9 +124,8 @@ def squeeze(input: Any, dim: Any = None) -> Any:
     shape = shape_of(input)
     dims = range(len(shape)) if dim is None else (dim,) if isinstance(dim, int) else dim
     gone = {one_axis(d, len(shape)) for d in dims}
-    return _reshaped(
-        input, tuple(n for i, n in enumerate(shape) if n != 1 or i not in gone)
-    )
+    kept = tuple(n for i, n in enumerate(shape) if n != 1 or i not in gone)
+    return _reshaped(input, kept, True)
 
 
 @publish("unsqueeze")
@@ -131,7 +133,7 @@ def unsqueeze(input: Any, dim: int) -> Any:
     """With a new axis of size 1."""
     shape = list(shape_of(input))
     shape.insert(one_axis(dim, len(shape) + 1), 1)
-    return _reshaped(input, tuple(shape))
+    return _reshaped(input, tuple(shape), True)
 
 
 def _in_place_shape(name: str, f: Any) -> None:
@@ -322,6 +324,9 @@ def _common(tensors: Any) -> list[Any]:
 @publish("cat", "concat", "concatenate", method=False)
 def cat(tensors: Any, dim: int = 0, *, axis: Any = None, out: Any = None) -> Any:
     """Tensors one after the other along an axis."""
+    tensors = list(tensors)
+    if not tensors:
+        raise ValueError("torch.cat(): expected a non-empty list of Tensors")
     parts = [x for x in _common(tensors) if shape_of(x) != (0,)] or _common(tensors)[:1]
     dim = one_axis(dim if axis is None else axis, len(shape_of(parts[0])))
     first = shape_of(parts[0])

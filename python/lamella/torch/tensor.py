@@ -49,6 +49,13 @@ _PRODUCERS = {
     "square": "PowBackward0",
     "reshape": "ViewBackward0",
     "transpose": "PermuteBackward0",
+    "concat": "CatBackward0",
+    "stack": "StackBackward0",
+    "clip": "ClampBackward1",
+    "broadcast_to": "ExpandBackward0",
+    "gather": "IndexBackward0",
+    "max": "MaxBackward1",
+    "min": "MinBackward1",
 }
 
 
@@ -103,7 +110,8 @@ def new_tensor(
         try:
             array = np.asarray(data)
         except ValueError as error:
-            raise ValueError(
+            mixed = len({isinstance(x, list | tuple) for x in data}) > 1
+            raise (TypeError if mixed else ValueError)(
                 f"tensor: expected sequences of equal length ({error})"
             ) from None
         if (array.dtype.kind == "f" and not hasattr(data, "__array__")) or (
@@ -237,17 +245,22 @@ class Tensor(_core.Tensor):
         return False
 
     def stride(self, dim: int | None = None) -> Any:
-        """Steps between neighbours, in elements; the memory is always row-major."""
-        steps, step = [], 1
-        for n in reversed(shape_of(self)):
-            steps.append(step)
-            step *= max(n, 1)
-        steps.reverse()
-        return tuple(steps) if dim is None else steps[dim]
+        """Steps between neighbours as PyTorch's memory has them, in elements."""
+        steps = _strides(self)
+        return steps if dim is None else steps[dim]
 
-    def is_contiguous(self) -> bool:
-        """True."""
-        return True
+    def is_contiguous(self, memory_format: Any = None) -> bool:
+        """Whether PyTorch's memory would be row-major: not so for a transposed view."""
+        if self._view is None:
+            return True
+        pairs = zip(
+            _strides(self), _row_major(shape_of(self)), shape_of(self), strict=True
+        )
+        return all(a == b or n == 1 for a, b, n in pairs)
+
+    def contiguous(self, memory_format: Any = None) -> Tensor:
+        """The tensor itself, or a copy of a view that is not row-major."""
+        return self if self.is_contiguous() else self.clone()
 
     def data_ptr(self) -> int:
         """Address of the first element."""
@@ -585,6 +598,42 @@ def _restore(cls: Any, array: Any, requires_grad: bool) -> Any:
     if requires_grad:
         value.requires_grad = True
     return value
+
+
+def _row_major(shape: Any) -> tuple[int, ...]:
+    steps, step = [], 1
+    for n in reversed(shape):
+        steps.append(step)
+        step *= max(n, 1)
+    return tuple(reversed(steps))
+
+
+def _strides(x: Any) -> tuple[int, ...]:
+    """Strides that a view would have on the memory of its base."""
+    if x._view is None or x._view[1] not in ("same", "detach", "transpose", "index"):
+        return _row_major(shape_of(x))
+    base, kind, arguments = x._view
+    steps = _strides(base)
+    if kind == "transpose":
+        return tuple(steps[p] for p in arguments)
+    if kind != "index":
+        return steps
+    key = arguments if isinstance(arguments, tuple) else (arguments,)
+    used = sum(k is not None and k is not Ellipsis for k in key)
+    left = list(steps)
+    out: list[int] = []
+    for k in key if any(k is Ellipsis for k in key) else (*key, Ellipsis):
+        if k is None:
+            sizes = shape_of(base)[len(steps) - len(left) :]
+            out.append(sizes[0] * left[0] if left else 1)
+        elif k is Ellipsis:
+            for _ in range(len(steps) - used):
+                out.append(left.pop(0))
+        elif isinstance(k, slice):
+            out.append(left.pop(0) * (k.step or 1))
+        else:
+            left.pop(0)
+    return tuple(out)
 
 
 def as_view(view: Any, base: Tensor, kind: str, arguments: Any) -> Any:

@@ -212,7 +212,7 @@ def softmax(
     """exp(x) / sum(exp(x)) along an axis."""
     x = input if dtype is None else cast(input, dt.as_dtype(dtype))
     if not dtype_of(x).is_floating_point:
-        raise RuntimeError(
+        raise NotImplementedError(
             f'"softmax_lastdim_kernel_impl" not implemented for {dtype_of(x)!r}'
         )
     return wrap(_core.softmax(x, _axis(x, dim)))
