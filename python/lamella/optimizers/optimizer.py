@@ -481,10 +481,6 @@ class Optimizer:
         for i, variable in enumerate(variables):
             variable.assign(np.asarray(store[str(i)]))
 
-    def __reduce__(self) -> Any:
-        # A copy is not built: its state belongs to the variables of one model.
-        return type(self).from_config, (self.get_config(),)
-
     def get_config(self) -> dict[str, Any]:
         """Arguments that make an equal optimizer."""
         rate = self._learning_rate
