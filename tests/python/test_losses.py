@@ -504,9 +504,34 @@ def test_unknown_names_list_near_ones():
         losses.MeanSquaredError(reduction="average")
 
 
-def test_ctc_says_that_it_is_missing():
-    with pytest.raises(ValueError, match=r"ctc: .* not offered"):
-        losses.CTC()
+def test_ctc_sums_over_all_alignments():
+    logits = np.log(np.array([[[0.5, 0.3, 0.2], [0.4, 0.5, 0.1]]], "float32"))
+    # label 1 in two steps: 1 1, 1 blank, blank 1
+    expected = -np.log(0.3 * 0.5 + 0.3 * 0.4 + 0.5 * 0.5)
+    np.testing.assert_allclose(losses.CTC()([[1, 0]], logits), expected, rtol=1e-5)
+    with pytest.raises(ValueError, match=r"ctc: expected y_true \(batch, labels\)"):
+        losses.ctc([1, 0], logits)
+
+
+def test_ctc_trains_in_a_compiled_model():
+    model = lamella.Sequential([lamella.Input((6, 3)), lamella.layers.Dense(4)])
+    model.compile("adam", "ctc")
+    x = np.random.default_rng(0).normal(size=(8, 6, 3)).astype("float32")
+    y = np.array([[1, 2, 0], [3, 0, 0]] * 4)
+    losses_seen = model.fit(x, y, epochs=20, verbose=0).history["loss"]
+    assert losses_seen[-1] < losses_seen[0]
+
+
+@pytest.mark.reference
+def test_ctc_equals_keras(keras_reference):
+    rng = np.random.default_rng(1)
+    logits = rng.normal(size=(3, 7, 5)).astype("float32")
+    y = np.array([[1, 2, 2, 0], [4, 0, 0, 0], [3, 1, 3, 1]])
+    np.testing.assert_allclose(
+        losses.ctc(y, logits),
+        keras_reference.ops.convert_to_numpy(keras_reference.losses.ctc(y, logits)),
+        rtol=1e-5,
+    )
 
 
 def test_get_resolves_strings_classes_and_callables():
@@ -619,7 +644,7 @@ def test_same_names_are_known_as_in_keras(keras):
             "mean_squared_error",
         }
     )
-    missing = {"ctc", "CTC", "Loss", "LossFunctionWrapper"}
+    missing = {"Loss", "LossFunctionWrapper"}
     for name in sorted(names - missing):
         try:
             keras.losses.get(name)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import warnings
 import zipfile
 from pathlib import Path
@@ -693,22 +692,3 @@ def test_bad_use_raises() -> None:
     scale.adapt(np.ones((3, 2)))
     with pytest.raises(ValueError, match="built for input of shape"):
         scale.adapt(np.ones((3, 4)))
-
-
-# -- the page about all this ----------------------------------------------------------
-
-PAGE = Path(__file__).parents[2] / "docs" / "preprocessing.md"
-
-
-@pytest.mark.skipif(not PAGE.exists(), reason="no docs beside the tests")
-def test_programs_of_the_page_print_what_it_says(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    text = PAGE.read_text(encoding="utf-8")
-    blocks = re.findall(r"```(python|text)\n(.*?)```", text, re.DOTALL)
-    scope: dict[str, Any] = {}
-    for kind, block in blocks:
-        if kind == "python":
-            exec(block, scope)
-    printed = "".join(block for kind, block in blocks if kind == "text")
-    assert capsys.readouterr().out == printed

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import pickle
-import re
 import sys
 import types
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -421,15 +419,3 @@ def test_without_scikit_learn_the_error_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn", old)
     with pytest.raises(ImportError, match=r"1\.6 or newer, found 1\.2\.0"):
         __import__("lamella.sklearn")
-
-
-DOC = Path(__file__).parents[2] / "docs" / "sklearn.md"
-
-
-@pytest.mark.skipif(not DOC.exists(), reason="no documentation beside the tests")
-def test_the_examples_in_the_documentation_run():
-    blocks = re.findall(r"```python\n(.*?)```", DOC.read_text(encoding="utf-8"), re.S)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        exec("\n".join(blocks), {"__name__": "documentation"})
-    assert keras.config.floatx() == "float32"

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import copy
 import pickle
-import re
-import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -392,15 +389,3 @@ def test_a_rate_that_is_too_large_is_reported():
     with pytest.raises(AttributeError, match="nfev"):
         result.nfevs  # noqa: B018
     assert "message" in repr(result)
-
-
-DOC = Path(__file__).parents[2] / "docs" / "whole_batch.md"
-
-
-@pytest.mark.skipif(not DOC.exists(), reason="no documentation beside the tests")
-def test_the_examples_in_the_documentation_run():
-    blocks = re.findall(r"```python\n(.*?)```", DOC.read_text(encoding="utf-8"), re.S)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        exec("\n".join(blocks), {"__name__": "documentation"})
-    assert keras.config.floatx() == "float32"

@@ -123,17 +123,13 @@ class Poisson(NamedLoss):
 
 
 class CTC(NamedLoss):
-    """Not offered: the constructor raises ValueError."""
+    """Connectionist temporal classification.
+
+    Labels (batch, labels), 0 behind the last, against logits (batch, time, classes),
+    where class 0 is the blank.
+    """
 
     _fn, _default_name = staticmethod(ctc), "ctc"
-
-    def __init__(
-        self,
-        reduction: Any = "sum_over_batch_size",
-        name: str | None = "ctc",
-        dtype: Any = None,
-    ) -> None:
-        ctc(None, None)
 
 
 class CosineSimilarity(NamedLoss):

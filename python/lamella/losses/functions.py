@@ -404,12 +404,29 @@ def categorical_generalized_cross_entropy(y_true: Any, y_pred: Any, q: float) ->
 
 
 def ctc(y_true: Any, y_pred: Any) -> Tensor:
-    """Connectionist temporal classification: not offered.
+    """-log of the probability of a sequence of labels, summed over alignments.
+
+    Connectionist temporal classification; class 0 is the blank, and fills the rows
+    of labels.
+
+    Args:
+        y_true: labels, integers (batch, labels), 0 behind the last.
+        y_pred: logits (batch, time, classes).
+
+    Returns:
+        (batch,).
 
     Raises:
-        ValueError: always.
+        ValueError: the shapes do not fit.
     """
-    raise ValueError(
-        "ctc: connectionist temporal classification is not offered by lamella; use "
-        "a framework that has it"
-    )
+    from lamella import ops
+
+    y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
+    if y_true.ndim != 2 or y_pred.ndim != 3:
+        raise ValueError(
+            "ctc: expected y_true (batch, labels) and y_pred (batch, time, classes), "
+            f"got shapes {tuple(y_true.shape)} and {tuple(y_pred.shape)}"
+        )
+    labels = ops.sum(ops.cast(ops.not_equal(y_true, 0), "int32"), axis=-1)
+    times = ops.full_like(labels, y_pred.shape[1])
+    return ops.ctc_loss(y_true, y_pred, labels, times, mask_index=0)
