@@ -155,6 +155,7 @@ __all__: list[str] = [
     "save_model",
     "save_safetensors",
     "scatter_add",
+    "seed_scope",
     "selu",
     "set_conv_accuracy",
     "set_num_threads",
@@ -215,6 +216,14 @@ class StateError(RuntimeError):
 
 class IoError(OSError):
     pass
+
+class seed_scope:
+    """
+    Context in which this thread draws seeds from a generator of its own.
+    """
+    def __enter__(self) -> None: ...
+    def __exit__(self, *args) -> None: ...
+    def __init__(self, seed: typing.SupportsInt | typing.SupportsIndex) -> None: ...
 
 class Dim:
     """

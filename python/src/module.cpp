@@ -1,4 +1,6 @@
 // The extension lamella._core: errors, run-time settings, and one bind_* per part.
+#include <memory>
+
 #include "convert.h"
 
 namespace lamella::python {
@@ -47,6 +49,15 @@ void bind_runtime(py::module_& m) {
   m.def("set_random_seed", &set_random_seed, py::arg("seed"),
         "Seeds the generator that draws the seeds of layers, initializers and shuffling.");
   m.def("next_seed", &next_seed, "The next seed (an int >= 0) from the global generator.");
+  struct Seeded {
+    std::uint64_t seed;
+    std::unique_ptr<SeedScope> scope;
+  };
+  py::class_<Seeded>(m, "seed_scope",
+                     "Context in which this thread draws seeds from a generator of its own.")
+      .def(py::init([](std::uint64_t seed) { return Seeded{seed, nullptr}; }), py::arg("seed"))
+      .def("__enter__", [](Seeded& s) { s.scope = std::make_unique<SeedScope>(s.seed); })
+      .def("__exit__", [](Seeded& s, const py::args&) { s.scope.reset(); });
 }
 
 }  // namespace

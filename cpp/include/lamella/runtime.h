@@ -36,6 +36,20 @@ LAMELLA_API void set_random_seed(std::uint64_t seed);
 /// The next seed (63 bits) from that generator.
 LAMELLA_API std::int64_t next_seed();
 
+/// While it lives, this thread draws seeds from a generator of its own: what runs in other threads
+/// meanwhile changes nothing, and is not changed.
+class LAMELLA_API SeedScope {
+ public:
+  explicit SeedScope(std::uint64_t seed);
+  ~SeedScope();
+  SeedScope(const SeedScope&) = delete;
+  SeedScope& operator=(const SeedScope&) = delete;
+
+ private:
+  std::uint64_t state_;
+  std::uint64_t* outer_;
+};
+
 /// Key-value pairs: version, isa, available isas, compiler, threads, OpenMP.
 LAMELLA_API std::vector<std::pair<std::string, std::string>> build_info();
 

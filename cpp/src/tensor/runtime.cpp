@@ -99,6 +99,15 @@ Generator& generator() {
   return g;
 }
 
+thread_local std::uint64_t* scoped_state = nullptr;  // of the innermost SeedScope
+
+std::int64_t draw(std::uint64_t& state) {
+  std::uint64_t z = (state += 0x9E3779B97F4A7C15ull);  // splitmix64
+  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ull;
+  z = (z ^ (z >> 27)) * 0x94D049BB133111EBull;
+  return static_cast<std::int64_t>((z ^ (z >> 31)) >> 1);
+}
+
 }  // namespace
 
 void set_num_threads(int n) {
@@ -143,13 +152,24 @@ ConvAccuracy conv_accuracy() {
 }
 
 void set_random_seed(std::uint64_t seed) {
+  if (scoped_state != nullptr) {
+    *scoped_state = seed;
+    return;
+  }
   Generator& g = generator();
   std::lock_guard lock(g.mutex);
   g.state = seed;
   g.seeded = true;
 }
 
+SeedScope::SeedScope(std::uint64_t seed) : state_(seed), outer_(scoped_state) {
+  scoped_state = &state_;
+}
+
+SeedScope::~SeedScope() { scoped_state = outer_; }
+
 std::int64_t next_seed() {
+  if (scoped_state != nullptr) return draw(*scoped_state);
   Generator& g = generator();
   std::lock_guard lock(g.mutex);
   if (!g.seeded) {
@@ -159,10 +179,7 @@ std::int64_t next_seed() {
           static_cast<std::uint64_t>(std::chrono::steady_clock::now().time_since_epoch().count());
     g.seeded = true;
   }
-  std::uint64_t z = (g.state += 0x9E3779B97F4A7C15ull);  // splitmix64
-  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ull;
-  z = (z ^ (z >> 27)) * 0x94D049BB133111EBull;
-  return static_cast<std::int64_t>((z ^ (z >> 31)) >> 1);
+  return draw(g.state);
 }
 
 std::vector<std::pair<std::string, std::string>> build_info() {

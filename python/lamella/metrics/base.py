@@ -146,11 +146,22 @@ class Metric:
         return cls(**config)
 
     def __reduce__(self) -> Any:
-        """Copy and pickle the arguments; the metric's state stays with its model."""
-        return _support.revive, (type(self), self.get_config())
+        """Copy and pickle the arguments and the state."""
+        state = [v.numpy() for v in self.variables]
+        return _revive, (type(self), self.get_config(), state)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}>"
+
+
+def _revive(cls: type, config: dict[str, Any], state: list[np.ndarray]) -> Any:
+    """A metric with these arguments and values of its variables."""
+    metric: Any = _support.revive(cls, config)
+    variables = metric.variables
+    if len(variables) == len(state):  # else it makes them at the first update
+        for variable, value in zip(variables, state, strict=True):
+            variable.assign(value)
+    return metric
 
 
 def _trailing(x: Tensor, first: int) -> tuple[int, ...]:

@@ -31,13 +31,9 @@ def seeded(random_state: Any) -> Iterator[None]:
     if random_state is None:
         yield
         return
-    later = int(_core.next_seed())
     seed = check_random_state(random_state).randint(0, 2**31 - 1)
-    _core.set_random_seed(int(seed))
-    try:
+    with _core.seed_scope(int(seed)):  # of this thread: others may fit as well
         yield
-    finally:
-        _core.set_random_seed(later)
 
 
 class LamellaEstimator(BaseEstimator):
