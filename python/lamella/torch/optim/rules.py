@@ -112,7 +112,7 @@ class Adam(FusedOptimizer):
 
     _kind = "adam"
     _decoupled = False
-    _decay = 0.0
+    _decay: float = 0
 
     def __init__(
         self,
