@@ -280,6 +280,14 @@ def test_unknown_names_and_states_that_do_not_fit():
     for name in ("solver", "activation", "loss"):
         with pytest.raises(ValueError, match=f"'{name}' parameter of MLPClassifier"):
             ours.MLPClassifier(**{name: "x"}).fit(X, Y3)
+    for helper in ("get", "serialize", "deserialize"):
+        for estimator, name in (
+            (ours.MLPClassifier, "activation"),
+            (ours.MLPClassifier, "loss"),
+            (ours.MLPRegressor, "loss"),
+        ):
+            with pytest.raises(ValueError, match=f"'{name}' parameter of"):
+                estimator(**{name: helper}).fit(X, Y3)
     with pytest.raises(ValueError, match="'loss' parameter of MLPRegressor"):
         ours.MLPRegressor((30,)).fit(X, X[:, 0])  # its first argument is the loss
     with pytest.raises(NotFittedError):

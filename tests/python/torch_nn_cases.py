@@ -100,6 +100,10 @@ _acts(
     Flatten=(0,),
 )
 LAYERS["GELU_exact"] = layer(lambda t: t.nn.GELU(), (3, 4))
+LAYERS["DataParallel"] = layer(
+    lambda t: t.nn.parallel.DataParallel(t.nn.Linear(4, 2)), (3, 4)
+)
+LAYERS["scatter_number"] = lambda t: t.zeros(4).scatter_(0, t.tensor(2), value=1.0)
 LAYERS["ReLU_inplace"] = layer(
     lambda t: t.nn.Sequential(t.nn.Linear(4, 4), t.nn.ReLU(True)), (3, 4)
 )
@@ -480,6 +484,38 @@ def _groups(torch: Any) -> Any:
 
 
 OPTIMIZERS["groups"] = _groups
+
+
+def _printed(torch: Any) -> Any:
+    texts = []
+    for name in ("SGD", "Adam"):
+        a, b = (torch.nn.Parameter(torch.zeros(2)) for _ in range(2))
+        groups = [{"params": [a]}, {"params": [b], "lr": 0.5}]
+        texts.append(repr(getattr(torch.optim, name)(groups, lr=0.1)))
+    return texts
+
+
+OPTIMIZERS["printed"] = _printed
+
+
+def _chained(torch: Any) -> Any:
+    rates = []
+    opt = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
+    s = torch.optim.lr_scheduler
+    chain = s.ChainedScheduler([s.ConstantLR(opt, 0.1, 4), s.ExponentialLR(opt, 0.9)])
+    saved = chain.state_dict()
+    for i in range(9):
+        if i == 5:
+            saved = copy.deepcopy(chain.state_dict())
+        opt.step()
+        chain.step()
+        rates += chain.get_last_lr()
+    chain.load_state_dict(saved)
+    chain.step()
+    return rates + chain.get_last_lr()
+
+
+OPTIMIZERS["ChainedScheduler"] = _chained
 
 
 def schedule(

@@ -27,6 +27,7 @@ from lamella.sklearn._validation import (
 __all__ = ["BaseMLP"]
 
 _STOCHASTIC = ("sgd", "adam")
+_ACTIVATION_NAMES = set(activations.__all__) - {"get", "serialize", "deserialize"}
 
 
 class BaseMLP(BaseEstimator):
@@ -38,7 +39,7 @@ class BaseMLP(BaseEstimator):
             Interval(Integral, 1, None, closed="left"),
         ],
         "activation": [
-            StrOptions({"identity", "logistic", *activations.__all__}),
+            StrOptions({"identity", "logistic", *_ACTIVATION_NAMES}),
             list,
             tuple,
             callable,

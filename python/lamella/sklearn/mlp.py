@@ -24,7 +24,11 @@ from lamella.sklearn._mlp_base import BaseMLP
 __all__ = ["MLPClassifier", "MLPRegressor"]
 
 _FLOATS = (np.float64, np.float32)
-_LOSS_NAMES = {name for name in losses.__all__ if name.islower()}
+_LOSS_NAMES = {name for name in losses.__all__ if name.islower()} - {
+    "get",
+    "serialize",
+    "deserialize",
+}
 
 
 class MLPClassifier(ClassifierMixin, BaseMLP):

@@ -229,6 +229,8 @@ def _along(shape: Any, dim: int, index: Any, name: str) -> Any:
     i = _core.Tensor.numpy(index)
     if i.dtype != np.int64:
         raise RuntimeError(f"{name}(): Expected dtype int64 for index")
+    if i.ndim == 0 and len(shape) == 1:
+        i = i[None]
     if i.ndim != len(shape):
         raise RuntimeError(
             "Index tensor must have the same number of dimensions as input tensor: "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..tensor import Parameter
-from . import conv, dropout, functional, init, loss, pooling, utils
+from . import conv, dropout, functional, init, loss, parallel, pooling, utils
 from .activation import ACTIVATIONS
 from .attention import (
     MultiheadAttention,
@@ -39,6 +39,7 @@ from .normalization import (
     LayerNorm,
     RMSNorm,
 )
+from .parallel import DataParallel
 from .recurrent import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNCell
 from .sparse import Embedding, EmbeddingBag
 
@@ -50,6 +51,7 @@ __all__ = [
     "BatchNorm2d",
     "BatchNorm3d",
     "Bilinear",
+    "DataParallel",
     "Embedding",
     "EmbeddingBag",
     "Flatten",
@@ -84,6 +86,7 @@ __all__ = [
     "Unfold",
     "functional",
     "init",
+    "parallel",
     "utils",
 ]
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 __all__ = [
+    "ChainedScheduler",
     "ConstantLR",
     "CosineAnnealingLR",
     "CosineAnnealingWarmRestarts",
@@ -355,7 +356,51 @@ class CosineAnnealingWarmRestarts(LRScheduler):
         self._set(self.get_lr())
 
 
-class SequentialLR(LRScheduler):
+class _Several(LRScheduler):
+    """A schedule made of others, whose states it saves with its own."""
+
+    _schedulers: list[Any]
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state as a dict."""
+        state = {k: v for k, v in super().state_dict().items() if k != "_schedulers"}
+        return {**state, "_schedulers": [s.state_dict() for s in self._schedulers]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Takes the state from a dict."""
+        state = dict(state_dict)
+        for own, saved in zip(self._schedulers, state.pop("_schedulers"), strict=True):
+            own.load_state_dict(saved)
+        self.__dict__.update(state)
+
+
+class ChainedScheduler(_Several):
+    """Schedules of one optimizer that all act at every step, in the order given."""
+
+    def __init__(self, schedulers: Any, optimizer: Any = None) -> None:
+        self._schedulers = list(schedulers)
+        if not self._schedulers:
+            raise ValueError(
+                "ChainedScheduler expects at least one scheduler to be chained, but "
+                "got no scheduler."
+            )
+        self.optimizer = optimizer or self._schedulers[0].optimizer
+        for i, scheduler in enumerate(self._schedulers):
+            if scheduler.optimizer is not self.optimizer:
+                raise ValueError(
+                    "ChainedScheduler expects all schedulers to belong to the same "
+                    f"optimizer, but the one at index {i} has another"
+                )
+        self._last_lr = self._rates
+
+    def step(self, epoch: int | None = None) -> None:
+        """Goes to the next epoch."""
+        for scheduler in self._schedulers:
+            scheduler.step()
+        self._last_lr = self._rates
+
+
+class SequentialLR(_Several):
     """One schedule after the other, changing at the milestones."""
 
     def __init__(
@@ -394,18 +439,6 @@ class SequentialLR(LRScheduler):
         else:
             current.step()
         self._last_lr = current.get_last_lr()
-
-    def state_dict(self) -> dict[str, Any]:
-        """The state as a dict."""
-        state = {k: v for k, v in super().state_dict().items() if k != "_schedulers"}
-        return {**state, "_schedulers": [s.state_dict() for s in self._schedulers]}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Takes the state from a dict."""
-        state = dict(state_dict)
-        for own, saved in zip(self._schedulers, state.pop("_schedulers"), strict=True):
-            own.load_state_dict(saved)
-        self.__dict__.update(state)
 
 
 class ReduceLROnPlateau:
