@@ -167,3 +167,13 @@ def test_fit_in_a_terminal_redraws_one_line_an_epoch(
     assert text.count("\n") == 6
     assert text.startswith("Epoch 1/3\n")
     assert f"\x1b[1m2/2\x1b[0m \x1b[32m{'━' * 20}\x1b[0m" in text
+
+
+@pytest.mark.parametrize("verbose", [1, 2])
+def test_fit_counts_the_steps_of_data_of_unknown_length(
+    verbose: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    x, y = small_data()
+    batches = [(x[:4], y[:4])] * 5
+    small_model().fit(iter(batches), verbose=verbose)
+    assert capsys.readouterr().out.startswith("5/5 - ")

@@ -40,7 +40,9 @@ class ProgbarLogger(Callback):
 
     @property
     def shows_progress(self) -> bool:
-        """Whether there is a bar on the screen that `on_progress` redraws."""
+        """Whether `on_progress` has a bar to redraw, or steps of unknown number to count."""
+        if self.target is None:
+            return bool(self.verbose)
         if self.progbar is not None:
             return self.progbar.shows_progress
         return Progbar(self.target, verbose=self.verbose).shows_progress
