@@ -187,6 +187,7 @@ THEMES: dict[str, Callable[[Any], bool]] = {
     "perceptron": lambda r: r["and"] == 1 and r["xor"] < 1,
     "quasi_newton": lambda r: r["L-BFGS"] < 0.1 * r["Adam"],
     "recurrent": lambda r: r[0] < 0.01 and r[1] > 0.95,
+    "torch_training": lambda r: r > 0.95,
     "relu_approximation": lambda r: r[1] > r[2] > r[100] and r[100] < 1e-3,
 }
 

@@ -40,7 +40,7 @@ class ProgbarLogger(Callback):
 
     @property
     def shows_progress(self) -> bool:
-        """Whether `on_progress` has a bar to redraw, or steps of unknown number to count."""
+        """Whether `on_progress` has a bar to redraw, or unknown steps to count."""
         if self.target is None:
             return bool(self.verbose)
         if self.progbar is not None:
