@@ -15,9 +15,10 @@ import lamella.torch as lt
 sys.path.insert(0, str(Path(__file__).parent))
 from torch_cases import OPS
 from torch_compare import differences, plain
+from torch_extra_cases import COMPOSED
 from torch_nn_cases import LAYERS, LOSSES, OPTIMIZERS, PROGRAMS
 
-TABLES = {**OPS, **LAYERS, **LOSSES, **OPTIMIZERS, **PROGRAMS}
+TABLES = {**OPS, **COMPOSED, **LAYERS, **LOSSES, **OPTIMIZERS, **PROGRAMS}
 
 
 @pytest.mark.parametrize("name", TABLES)

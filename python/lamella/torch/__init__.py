@@ -58,7 +58,7 @@ from .create import (
     seed,
     tensor,
 )
-from .linalg import LINALG
+from .matrices import LINALG
 from .nn import functional as _F
 from .pointwise import FUNCTIONS, METHODS, result_type
 from .serialization import load, save
