@@ -44,7 +44,7 @@ def classifier(meta, units=16):
     binary = meta["target_type_"] == "binary"
     return keras.Sequential(
         [
-            keras.Input(meta["X_shape_"]),
+            keras.Input(meta["X_shape_"][1:]),
             layers.Flatten(),
             layers.Dense(units, activation="relu"),
             layers.Dense(
@@ -60,7 +60,7 @@ def classifier(meta, units=16):
 def regressor(meta, units=16):
     return keras.Sequential(
         [
-            keras.Input(meta["X_shape_"]),
+            keras.Input(meta["X_shape_"][1:]),
             layers.Dense(units, activation="relu"),
             layers.Dense(meta["n_outputs_"]),
         ]
@@ -238,7 +238,7 @@ def test_transformer_gives_a_layers_output():
 
 
 def test_a_model_is_copied_and_a_warm_start_goes_on():
-    model = regressor({"X_shape_": (5,), "n_outputs_": 1})
+    model = regressor({"X_shape_": (None, 5), "n_outputs_": 1})
     model.compile("adam", "mse")
     before = model.get_weights()
     net = LamellaRegressor(model, epochs=3, random_state=0, warm_start=True)

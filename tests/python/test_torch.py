@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,10 @@ import lamella.torch as lt
 sys.path.insert(0, str(Path(__file__).parent))
 from torch_cases import OPS
 from torch_compare import differences, plain
+from torch_extra_cases import COMPOSED
 from torch_nn_cases import LAYERS, LOSSES, OPTIMIZERS, PROGRAMS
 
-TABLES = {**OPS, **LAYERS, **LOSSES, **OPTIMIZERS, **PROGRAMS}
+TABLES = {**OPS, **COMPOSED, **LAYERS, **LOSSES, **OPTIMIZERS, **PROGRAMS}
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -179,3 +181,20 @@ def test_absent_names_say_so() -> None:
     for place in (lt, lt.nn, lt.optim, lt.nn.functional):
         with pytest.raises(AttributeError, match="does not have 'NoSuchThing'"):
             place.NoSuchThing  # noqa: B018
+
+
+def test_programs_can_import_from_paths_without_a_file():
+    for path, name in {
+        "autograd.functional": "jacobian",
+        "backends.cudnn": "benchmark",
+        "cuda": "is_available",
+        "func": "grad",
+        "linalg": "norm",
+        "nn.modules": "Linear",
+        "nn.parallel": "DataParallel",
+        "nn.utils.rnn": "pad_sequence",
+        "utils.data.dataset": "random_split",
+        "utils.data.sampler": "SubsetRandomSampler",
+    }.items():
+        module = importlib.import_module(f"lamella.torch.{path}")
+        assert hasattr(module, name), path

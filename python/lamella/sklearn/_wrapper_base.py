@@ -240,11 +240,11 @@ class LamellaEstimator(BaseEstimator):
         if not isinstance(data, np.ndarray):
             data = data.toarray()
         if reset:
-            self.X_shape_ = tuple(data.shape[1:])
-        elif tuple(data.shape[1:]) != self.X_shape_:
+            self.X_shape_ = tuple(data.shape)
+        elif tuple(data.shape[1:]) != self.X_shape_[1:]:
             raise ValueError(
                 f"{type(self).__name__}: X has samples of shape {data.shape[1:]}, but "
-                f"was fitted with {self.X_shape_}"
+                f"was fitted with {self.X_shape_[1:]}"
             )
         return data if target is None else (data, target)
 

@@ -49,6 +49,7 @@ class LamellaClassifier(ClassifierMixin, LamellaEstimator):
     Attributes:
         model_: the trained model.
         history_: dict of lists by epoch.
+        X_shape_: shape of the data of the first fit, samples included.
         classes_: labels.
         n_classes_: how many.
         target_type_: "binary", "multiclass" or "multilabel-indicator".

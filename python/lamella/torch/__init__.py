@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import builtins as _builtins
 import math as _math
-from types import SimpleNamespace
 from typing import Any
 
 from lamella import _core
@@ -38,6 +37,7 @@ from ._dtype import (
     set_default_dtype,
     uint8,
 )
+from ._paths import importable, namespace
 from ._print import set_printoptions
 from .autograd import (
     enable_grad,
@@ -58,7 +58,7 @@ from .create import (
     seed,
     tensor,
 )
-from .linalg import LINALG
+from .matrices import LINALG
 from .nn import functional as _F
 from .pointwise import FUNCTIONS, METHODS, result_type
 from .serialization import load, save
@@ -166,8 +166,10 @@ for _name, _function in FUNCTIONS.items():
     globals()[_name] = _function
     __all__.append(_name)
 
-linalg = SimpleNamespace(**LINALG)
-special = SimpleNamespace(
+linalg = namespace("linalg", "torch.linalg", **LINALG)
+special = namespace(
+    "special",
+    "torch.special",
     **{
         k: FUNCTIONS[k]
         for k in ("expm1", "erf", "erfc", "log1p", "logit", "exp2", "xlogy")
@@ -177,7 +179,7 @@ special = SimpleNamespace(
     log_softmax=_F.log_softmax,
     logsumexp=FUNCTIONS["logsumexp"],
 )
-func = SimpleNamespace(grad=func_grad)
+func = namespace("func", "torch.func", grad=func_grad)
 
 
 def is_tensor(obj: Any) -> Any:
@@ -262,7 +264,9 @@ def _nothing(*args: Any, **options: Any) -> None:
     """Nothing to do."""
 
 
-cuda = SimpleNamespace(
+cuda = namespace(
+    "cuda",
+    "torch.cuda: no such device",
     is_available=lambda: False,
     device_count=lambda: 0,
     empty_cache=_nothing,
@@ -270,14 +274,36 @@ cuda = SimpleNamespace(
     manual_seed=_nothing,
     manual_seed_all=_nothing,
 )
-backends = SimpleNamespace(
-    cudnn=SimpleNamespace(
-        deterministic=True, benchmark=False, enabled=False, is_available=lambda: False
+backends = namespace(
+    "backends",
+    "torch.backends",
+    cudnn=namespace(
+        "backends.cudnn",
+        "torch.backends.cudnn",
+        deterministic=True,
+        benchmark=False,
+        enabled=False,
+        is_available=lambda: False,
     ),
-    mps=SimpleNamespace(is_available=lambda: False, is_built=lambda: False),
+    mps=namespace(
+        "backends.mps",
+        "torch.backends.mps",
+        is_available=lambda: False,
+        is_built=lambda: False,
+    ),
 )
-mps = SimpleNamespace(is_available=lambda: False)
-random = SimpleNamespace(manual_seed=manual_seed, seed=seed, initial_seed=initial_seed)
+mps = namespace("mps", "torch.mps", is_available=lambda: False)
+random = namespace(
+    "random",
+    "torch.random",
+    manual_seed=manual_seed,
+    seed=seed,
+    initial_seed=initial_seed,
+)
+importable("nn.modules", nn)
+importable("nn.utils.rnn", nn.utils.rnn)
+for _name in ("sampler", "dataset", "dataloader"):
+    importable(f"utils.data.{_name}", utils.data)
 
 
 def get_rng_state() -> Any:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Sequence
-from types import SimpleNamespace
 from typing import Any
 
 from lamella import _core
 
+from ._paths import namespace
 from .tensor import Tensor, shape_of, wrap
 
 __all__ = [
@@ -438,7 +438,13 @@ def vjp(
     return y.detach(), g[0] if isinstance(inputs, Tensor) else g
 
 
-functional = SimpleNamespace(jacobian=jacobian, hessian=hessian, vjp=vjp)
+functional = namespace(
+    "autograd.functional",
+    "torch.autograd.functional",
+    jacobian=jacobian,
+    hessian=hessian,
+    vjp=vjp,
+)
 
 
 def func_grad(

@@ -9,7 +9,7 @@ import numpy as np
 from lamella import _core
 
 from . import _dtype as dt
-from . import create, index, linalg, reduce, shape  # noqa: F401  (they fill the tables)
+from . import composed, create, index, matrices, reduce, shape  # noqa: F401  (they fill the tables)
 from ._dtype import Size
 from .pointwise import BINARY, FUNCTIONS, IN_PLACE, METHODS, cast, pair
 from .tensor import Parameter, Tensor, dtype_of, new_tensor, shape_of, wrap

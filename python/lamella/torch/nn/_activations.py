@@ -47,7 +47,7 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
 
 def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Any:
     """x1 W x2 + b for each output."""
-    from ..linalg import einsum
+    from ..matrices import einsum
 
     y = einsum("...i,oij,...j->...o", input1, weight, input2)
     return y if bias is None else y + bias
