@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import lamella
-from lamella import _core, losses
+from lamella import _core, layers, losses, ops
 
 EPS = 1e-7
 rng = np.random.default_rng(7)
@@ -504,9 +504,20 @@ def test_unknown_names_list_near_ones():
         losses.MeanSquaredError(reduction="average")
 
 
-def test_ctc_says_that_it_is_missing():
-    with pytest.raises(ValueError, match=r"ctc: .* not offered"):
-        losses.CTC()
+def test_ctc_sums_over_the_alignments():
+    """Two steps for the label [1]: the paths are 11, 01 and 10."""
+    logits = np.random.default_rng(0).normal(size=(3, 2, 3)).astype("float32")
+    labels = np.array([[1], [2], [1]])
+    p = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+    c = labels[:, 0]
+    first, second = p[range(3), 0, c], p[range(3), 1, c]
+    want = -np.log(first * second + p[:, 0, 0] * second + first * p[:, 1, 0])
+    np.testing.assert_allclose(losses.ctc(labels, logits), want, rtol=1e-5)
+    np.testing.assert_allclose(losses.CTC()(labels, logits), want.mean(), rtol=1e-5)
+    with pytest.raises(ValueError, match=r"ctc: y_true must be labels"):
+        losses.ctc(c, logits)
+    with pytest.raises(ValueError, match=r"ctc: y_pred must be logits"):
+        losses.ctc(labels, logits[0])
 
 
 def test_get_resolves_strings_classes_and_callables():
@@ -628,3 +639,20 @@ def test_same_names_are_known_as_in_keras(keras):
                 losses.get(name)
         else:
             assert losses.get(name) is not None
+
+
+def test_ctc_as_the_loss_of_a_layer_with_labels_of_unknown_length():
+    class Endpoint(layers.Layer):
+        def call(self, labels, logits):
+            self.add_loss(ops.mean(losses.ctc(labels, logits)))
+            return logits
+
+    steps = layers.Input((5, 4))
+    labels = layers.Input((None,))
+    logits = layers.Dense(3)(steps)
+    model = lamella.Model([steps, labels], Endpoint()(labels, logits))
+    model.compile("sgd")
+    x = np.random.default_rng(0).normal(size=(4, 5, 4)).astype("float32")
+    y = np.array([[1, 2], [2, 0], [1, 1], [2, 1]], "float32")
+    history = model.fit([x, y], epochs=3, verbose=0).history["loss"]
+    assert history[2] < history[0]

@@ -123,17 +123,9 @@ class Poisson(NamedLoss):
 
 
 class CTC(NamedLoss):
-    """Not offered: the constructor raises ValueError."""
+    """Connectionist temporal classification: labels of sequences without alignment."""
 
     _fn, _default_name = staticmethod(ctc), "ctc"
-
-    def __init__(
-        self,
-        reduction: Any = "sum_over_batch_size",
-        name: str | None = "ctc",
-        dtype: Any = None,
-    ) -> None:
-        ctc(None, None)
 
 
 class CosineSimilarity(NamedLoss):
