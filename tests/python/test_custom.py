@@ -373,3 +373,129 @@ def test_freezing_after_a_batch_is_seen():
     after = model.get_weights()
     np.testing.assert_array_equal(before[0], after[0])
     assert (before[2] != after[2]).any()
+
+
+class Sizes(L.Layer):
+    """Calls a function with its input and the size of the batch."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def call(self, x):
+        return self.function(x, ops.shape(x)[0])
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x, n: x / n,
+        lambda x, n: n - x,
+        lambda x, n: x * ops.sqrt(ops.cast(n, "float32")),
+        lambda x, n: x + 0.5 * n,
+        lambda x, n: x * (-n),
+        lambda x, n: ops.tile(x[:1], [n, 2]),
+        lambda x, n: ops.tile(x[:2], [n, 1])[: 2 * n],
+        lambda x, n: ops.repeat(x[:1], n, axis=0),
+        lambda x, n: ops.repeat(x[:, :2], ops.cast(n, "int32"), axis=0),
+        lambda x, n: x * ops.cast(ops.arange(n), "float32")[:, None],
+        lambda x, n: ops.arange(1, 2 * n, 2),
+        lambda x, n: ops.eye(n)[:, :2],
+        lambda x, n: ops.prod(ops.convert_to_tensor(ops.shape(x))) * ops.ones((n,)),
+        lambda x, n: ops.reshape(x, ops.stack([n * 4])),
+        lambda x, n: ops.tile(
+            x[:1][None],
+            ops.concatenate(
+                [ops.expand_dims(n, -1), ops.convert_to_tensor([1, 1])], axis=0
+            ),
+        ),
+    ],
+)
+def test_size_of_the_batch_counts_as_a_tensor(function):
+    """As in Keras, `ops.shape(x)[0]` may be computed with and be put into shapes."""
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, Sizes(function)(inputs))
+    want = np.asarray(function(ops.convert_to_tensor(X[:5]), 5))
+    got = model.predict(X[:5], batch_size=5, verbose=0)
+    np.testing.assert_allclose(got, want, rtol=1e-6)
+
+
+def test_shape_from_computed_values_says_so():
+    layer = Sizes(lambda x, n: ops.tile(x, ops.cast(ops.max(x, 0), "int32")))
+    inputs = keras.Input((4,))
+    with pytest.raises(TypeError, match="tile: expected sizes known before"):
+        layer(inputs)
+
+
+class StepsOnly(keras.Model):
+    """A model without call, as GANs are, whose step takes x alone."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+        self.seen = []
+
+    def train_step(self, data):
+        self.seen.append(data)
+        with keras.GradientTape() as tape:
+            x = data[0] if isinstance(data, tuple) else data
+            loss = ops.mean(ops.square(self.inner(x)))
+        weights = self.inner.trainable_weights
+        self.optimizer.apply_gradients(
+            zip(tape.gradient(loss, weights), weights, strict=True)
+        )
+        return {"loss": loss}
+
+
+def test_model_of_steps_alone_needs_no_call_and_gets_bare_inputs():
+    model = StepsOnly(keras.Sequential([keras.Input((4,)), L.Dense(1)]))
+    model.compile("sgd")
+    history = model.fit(X, epochs=2, batch_size=20, verbose=0).history["loss"]
+    assert history[1] < history[0]
+    assert all(data.shape == (20, 4) for data in model.seen)
+    model.seen.clear()
+
+    class Wrapped(keras.utils.PyDataset):
+        def __len__(self):
+            return 1
+
+        def __getitem__(self, index):
+            return (X[:3],)
+
+    model.fit(Wrapped(), verbose=0)  # a step sees what the data yield
+    assert type(model.seen[0]) is tuple
+    with pytest.raises(NotImplementedError, match="needs a method call"):
+        model.predict(X, verbose=0)
+
+
+def test_outputs_without_a_loss_need_no_target():
+    inputs = keras.Input((4,))
+    hidden = L.Dense(3, name="hidden")(inputs)
+    model = keras.Model(inputs, [L.Dense(1, name="out")(hidden), hidden])
+    model.compile("sgd", loss=["mse", None])
+    alone = keras.Model(inputs, model.outputs[0])
+    alone.compile("sgd", loss="mse")
+    want = alone.evaluate(X, Y, verbose=0)
+    np.testing.assert_allclose(model.evaluate(X, Y, verbose=0), want, rtol=1e-6)
+    model.fit(X, Y, verbose=0)
+    three = keras.Model(inputs, [*model.outputs, L.Dense(2)(hidden)])
+    three.compile("sgd", loss=["mse", "mse", None])
+    with pytest.raises(ValueError, match=r"has 1 arrays.*3 outputs, 2 of them with"):
+        three.fit(X, Y, verbose=0)
+
+
+def test_callback_that_does_not_call_the_constructor_of_callback():
+    class Counts(keras.callbacks.Callback):
+        def __init__(self):
+            self.epochs = 0
+
+        def on_epoch_end(self, epoch, logs=None):
+            self.epochs += 1
+            assert self.model is model
+            assert self.params["epochs"] == 2
+
+    counts = Counts()
+    model = keras.Sequential([keras.Input((4,)), L.Dense(1)])
+    model.compile("sgd", "mse")
+    model.fit(X, Y, epochs=2, verbose=0, callbacks=[counts])
+    assert counts.epochs == 2

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import lamella
-from lamella import _core, losses
+from lamella import _core, layers, losses, ops
 
 EPS = 1e-7
 rng = np.random.default_rng(7)
@@ -509,8 +509,6 @@ def test_ctc_sums_over_all_alignments():
     # label 1 in two steps: 1 1, 1 blank, blank 1
     expected = -np.log(0.3 * 0.5 + 0.3 * 0.4 + 0.5 * 0.5)
     np.testing.assert_allclose(losses.CTC()([[1, 0]], logits), expected, rtol=1e-5)
-    with pytest.raises(ValueError, match=r"ctc: expected y_true \(batch, labels\)"):
-        losses.ctc([1, 0], logits)
 
 
 def test_ctc_trains_in_a_compiled_model():
@@ -532,6 +530,22 @@ def test_ctc_equals_keras(keras_reference):
         keras_reference.ops.convert_to_numpy(keras_reference.losses.ctc(y, logits)),
         rtol=1e-5,
     )
+
+
+def test_ctc_sums_over_the_alignments():
+    """Two steps for the label [1]: the paths are 11, 01 and 10."""
+    logits = np.random.default_rng(0).normal(size=(3, 2, 3)).astype("float32")
+    labels = np.array([[1], [2], [1]])
+    p = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+    c = labels[:, 0]
+    first, second = p[range(3), 0, c], p[range(3), 1, c]
+    want = -np.log(first * second + p[:, 0, 0] * second + first * p[:, 1, 0])
+    np.testing.assert_allclose(losses.ctc(labels, logits), want, rtol=1e-5)
+    np.testing.assert_allclose(losses.CTC()(labels, logits), want.mean(), rtol=1e-5)
+    with pytest.raises(ValueError, match=r"ctc: y_true must be labels"):
+        losses.ctc(c, logits)
+    with pytest.raises(ValueError, match=r"ctc: y_pred must be logits"):
+        losses.ctc(labels, logits[0])
 
 
 def test_get_resolves_strings_classes_and_callables():
@@ -664,3 +678,20 @@ def test_weights_of_a_loss_that_is_one_number_multiply_it():
     assert float(loss(t, p, sample_weight=w)) == pytest.approx(7.0)
     each = losses.MeanSquaredError(reduction="none")(t, p, sample_weight=w)
     np.testing.assert_allclose(np.asarray(each), 7.0 * w)
+
+
+def test_ctc_as_the_loss_of_a_layer_with_labels_of_unknown_length():
+    class Endpoint(layers.Layer):
+        def call(self, labels, logits):
+            self.add_loss(ops.mean(losses.ctc(labels, logits)))
+            return logits
+
+    steps = layers.Input((5, 4))
+    labels = layers.Input((None,))
+    logits = layers.Dense(3)(steps)
+    model = lamella.Model([steps, labels], Endpoint()(labels, logits))
+    model.compile("sgd")
+    x = np.random.default_rng(0).normal(size=(4, 5, 4)).astype("float32")
+    y = np.array([[1, 2], [2, 0], [1, 1], [2, 1]], "float32")
+    history = model.fit([x, y], epochs=3, verbose=0).history["loss"]
+    assert history[2] < history[0]

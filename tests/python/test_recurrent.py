@@ -455,8 +455,26 @@ def test_unknown_number_of_steps_works_where_one_operation_does_it():
         x = data(2, steps, FEATURES)
         assert model.predict(x, verbose=0).shape == (2, 1)
         model.fit(x, x[:, 0, :1], verbose=0)
-    with pytest.raises(ValueError, match="number of steps must be known"):
-        keras.Sequential([keras.Input((None, FEATURES)), L.LSTM(4, activation="elu")])
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [
+        (lambda: L.LSTM(4, activation="elu", return_sequences=True), (FEATURES,)),
+        (lambda: L.RNN([L.GRUCell(3), L.SimpleRNNCell(2)]), (FEATURES,)),
+        (lambda: L.ConvLSTM1D(2, 3, return_sequences=True), (6, FEATURES)),
+        (lambda: L.Bidirectional(L.ConvLSTM1D(2, 3)), (6, FEATURES)),
+    ],
+)
+def test_unknown_number_of_steps_is_known_when_there_are_data(layer, shape):
+    inputs = keras.Input((None, *shape))
+    layer = layer()
+    model = keras.Model(inputs, layer(inputs))
+    assert model.output_shape == layer.compute_output_shape((None, None, *shape))
+    for steps in (3, 5):
+        x = data(2, steps, *shape)
+        got = model.predict(x, verbose=0)
+        np.testing.assert_allclose(got, np.asarray(layer(x)), atol=1e-6)
 
 
 def test_initializers_are_those_of_keras():

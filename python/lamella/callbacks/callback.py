@@ -34,9 +34,13 @@ class Callback:
         ...             self.model.stop_training = True
     """
 
+    # Here, not only in __init__, for callbacks that do not call super().__init__().
+    params: dict[str, Any] | None = None
+    _model: Any = None
+
     def __init__(self) -> None:
-        self.params: dict[str, Any] | None = None
-        self._model: Any = None
+        self.params = None
+        self._model = None
 
     def __getstate__(self) -> dict[str, Any]:
         """Copy and pickle everything but the model."""

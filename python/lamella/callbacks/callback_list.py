@@ -129,11 +129,6 @@ class CallbackList(Callback):
                 "callbacks: expected objects derived from lamella.callbacks.Callback, "
                 f"got {callback!r}"
             )
-        if isinstance(callback, Callback) and "_model" not in vars(callback):
-            raise ValueError(
-                f"callbacks: {type(callback).__name__}.__init__ does not call "
-                "super().__init__()"
-            )
 
     def append(self, callback: Any) -> None:
         """Add a callback at the end."""

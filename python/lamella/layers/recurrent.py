@@ -7,6 +7,7 @@ from typing import Any
 from lamella import _core
 from lamella.layers import _tree
 from lamella.layers._arguments import config_of
+from lamella.layers._context import call_context
 from lamella.layers.layer import Layer
 from lamella.layers.recurrent_cells import (
     StackedRNNCells,
@@ -200,6 +201,8 @@ class RNN(Layer):
     def _run(self, x: Any, states: list[Any], mask: Any, training: bool) -> Any:
         """Return (outputs of all steps, last output, states)."""
         steps = x.shape[1]
+        if steps is None and call_context.shapes_only:
+            return self._shapes_of_run(x, states, mask, training)
         if steps is None:
             raise ValueError(
                 f"{self._who()}: the number of steps must be known to run "
@@ -239,6 +242,16 @@ class RNN(Layer):
             if holder is not None:
                 holder(False)
         sequence = _core.stack(outputs, 1) if self.return_sequences else None
+        return sequence, last, states
+
+    def _shapes_of_run(self, x: Any, states: Any, mask: Any, training: bool) -> Any:
+        """Return what has the shapes of `_run` for a number of steps not known yet."""
+        one = _core.reshape(x[:, :1], (x.dims[0], 1, *x.dims[2:]))
+        mask = None if mask is None else mask[:, 0:1]
+        sequence, last, states = self._run(one, states, mask, training)
+        if sequence is not None:
+            dims = (*x.dims[:2], *sequence.dims[2:])
+            sequence = _core.broadcast_to(sequence, dims)
         return sequence, last, states
 
     # -- configuration -------------------------------------------------------

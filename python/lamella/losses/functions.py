@@ -11,6 +11,7 @@ from lamella._core import Tensor
 from lamella.losses.base import match_shapes, same_shape
 from lamella.ops import neural
 from lamella.ops.conversion import cast, convert_to_tensor, to_float
+from lamella.ops.ctc import ctc_loss
 from lamella.ops.shaping import axis_of
 
 __all__ = [
@@ -404,29 +405,32 @@ def categorical_generalized_cross_entropy(y_true: Any, y_pred: Any, q: float) ->
 
 
 def ctc(y_true: Any, y_pred: Any) -> Tensor:
-    """-log of the probability of a sequence of labels, summed over alignments.
-
-    Connectionist temporal classification; class 0 is the blank, and fills the rows
-    of labels.
+    """Connectionist temporal classification, one value for each sample.
 
     Args:
-        y_true: labels, integers (batch, labels), 0 behind the last.
-        y_pred: logits (batch, time, classes).
-
-    Returns:
-        (batch,).
+        y_true: labels (batch, longest label); 0 is the blank and pads short labels.
+        y_pred: logits (batch, steps, classes).
 
     Raises:
-        ValueError: the shapes do not fit.
+        ValueError: inputs of another rank.
     """
-    from lamella import ops
-
-    y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
-    if y_true.ndim != 2 or y_pred.ndim != 3:
+    y_true, y_pred = convert_to_tensor(y_true), to_float(y_pred)
+    if y_true.ndim != 2:
         raise ValueError(
-            "ctc: expected y_true (batch, labels) and y_pred (batch, time, classes), "
-            f"got shapes {tuple(y_true.shape)} and {tuple(y_pred.shape)}"
+            "ctc: y_true must be labels of shape (batch, longest label), got "
+            f"y_true.shape={y_true.shape}"
         )
-    labels = ops.sum(ops.cast(ops.not_equal(y_true, 0), "int32"), axis=-1)
-    times = ops.full_like(labels, y_pred.shape[1])
-    return ops.ctc_loss(y_true, y_pred, labels, times, mask_index=0)
+    if y_pred.ndim != 3:
+        raise ValueError(
+            "ctc: y_pred must be logits of shape (batch, steps, classes), got "
+            f"y_pred.shape={y_pred.shape}"
+        )
+    if y_true.shape[1] is None:  # of an Input; the data say
+        from lamella.layers._context import call_context
+
+        if call_context.shapes_only:
+            return _core.full((y_pred.dims[0],), 0, y_pred.dtype)
+    labels = cast(y_true, "int32")
+    used = _core.sum(cast(_core.not_equal(labels, 0), "int32"), -1, False)
+    steps = _core.full((y_pred.dims[0],), 1, "int32") * y_pred.dims[1]
+    return ctc_loss(labels, y_pred, used, steps)

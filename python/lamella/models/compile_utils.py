@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from typing import Any
 
 from lamella import _core, config
@@ -183,8 +184,16 @@ def output_names_of(y_pred: Any, declared: list[str] | None) -> list[str]:
     return [f"output_{i}" for i in range(len(leaves))]
 
 
-def targets_of(y: Any, y_pred: Any, names: list[str]) -> list[Any]:
+def targets_of(
+    y: Any, y_pred: Any, names: list[str], losses: Sequence[Any] = ()
+) -> list[Any]:
     """Return the targets in the order of the outputs.
+
+    Args:
+        y: targets: one for each output, or one for each output that has a loss.
+        y_pred: outputs.
+        names: names of the outputs.
+        losses: what `compile` says about each output's loss; None for no loss.
 
     Raises:
         ValueError: if there are more or fewer targets than outputs.
@@ -200,11 +209,18 @@ def targets_of(y: Any, y_pred: Any, names: list[str]) -> list[Any]:
                 f"outputs are {', '.join(map(repr, names))}"
             )
     targets = _tree.flatten(y)
-    if len(targets) != len(names):
+    if len(targets) == len(names):
+        return targets
+    with_loss = [i for i, loss in enumerate(losses) if loss is not None]
+    if len(targets) != len(with_loss):
         raise ValueError(
             f"y has {len(targets)} arrays, but the model has {len(names)} outputs"
+            + (f", {len(with_loss)} of them with a loss" if losses else "")
         )
-    return targets
+    spread: list[Any] = [None] * len(names)
+    for i, target in zip(with_loss, targets, strict=True):
+        spread[i] = target
+    return spread
 
 
 class CompiledLoss:
@@ -247,7 +263,7 @@ class CompiledLoss:
             weights = _only(weights)
         specs = _aligned(spec, y_pred, self.names, "loss")
         self.weights = _aligned(weights, y_pred, self.names, "loss_weights")
-        targets = targets_of(y, y_pred, self.names)
+        targets = targets_of(y, y_pred, self.names, specs)
         for own, target, name in zip(specs, targets, self.names, strict=True):
             if own is not None and target is None and y is not None:
                 raise ValueError(
@@ -280,7 +296,7 @@ class CompiledLoss:
         if not self.built:
             self.build(y, y_pred)
         outputs = _tree.flatten(y_pred)
-        targets = targets_of(y, y_pred, self.names)
+        targets = targets_of(y, y_pred, self.names, self.losses)
         weights = _weights_for(sample_weight, self.names)
         total = None
         trackers = self.trackers or [None] * len(outputs)

@@ -131,6 +131,7 @@ class Template:
         sample_weight: structure of the weights, or None.
         dtypes: the type that each array has in the graph. The arrays themselves
             stay as the user made them: the core casts each batch.
+        wrapped: whether a step of the user's own gets (x,) where there is x alone.
     """
 
     def __init__(
@@ -139,8 +140,10 @@ class Template:
         y: Any = None,
         sample_weight: Any = None,
         dtypes: Sequence[str] = (),
+        wrapped: bool = False,
     ) -> None:
         self.x, self.y, self.sample_weight = x, y, sample_weight
+        self.wrapped = wrapped or isinstance(x, list | tuple)
         self.dtypes = tuple(dtypes)
         self.counts = [
             sum(leaf is not None for leaf in _tree.flatten(s))
@@ -156,6 +159,15 @@ class Template:
                 for array, dtype in zip(leaves, self.dtypes, strict=True)
             ]
         )
+
+    def data(self, leaves: list[np.ndarray]) -> Any:
+        """Return what train_step gets: x, (x,), (x, y) or all three, as tensors."""
+        x, y, sample_weight = self.tensors(leaves)
+        if sample_weight is not None:
+            return x, y, sample_weight
+        if y is not None:
+            return x, y
+        return (x,) if self.wrapped else x
 
     def names(self) -> list[str]:
         """Return names for the leaves: x, y, sample_weight or x0, x1, ..."""
@@ -199,13 +211,20 @@ def _readable(array: np.ndarray, dtype: str) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=64)
-def _plain_template(x: Any, y: Any, sample_weight: Any, dtypes: Any) -> Template:
+def _plain_template(
+    x: Any, y: Any, sample_weight: Any, dtypes: Any, wrapped: bool
+) -> Template:
     """Return the Template of one x, y and sample_weight, the same every time."""
-    return Template(x, y, sample_weight, dtypes)
+    return Template(x, y, sample_weight, dtypes, wrapped)
 
 
 def _convert(
-    x: Any, y: Any, sample_weight: Any, type_of: Typer, several: tuple[bool, bool]
+    x: Any,
+    y: Any,
+    sample_weight: Any,
+    type_of: Typer,
+    several: tuple[bool, bool],
+    wrapped: bool = False,
 ) -> tuple[Template, list[np.ndarray]]:
     xs, x_leaves = structure_of(x, "x", several[0])
     ys, y_leaves = structure_of(y, "y", several[1])
@@ -214,9 +233,9 @@ def _convert(
     dtypes += [target_type(a) for a in y_leaves]
     dtypes += [config.floatx()] * len(w_leaves)
     if len(x_leaves) == 1 and all(s is None or s == "leaf" for s in (xs, ys, ws)):
-        template = _plain_template(xs, ys, ws, tuple(dtypes))
+        template = _plain_template(xs, ys, ws, tuple(dtypes), wrapped)
     else:
-        template = Template(xs, ys, ws, dtypes)
+        template = Template(xs, ys, ws, dtypes, wrapped)
     leaves = [*x_leaves, *y_leaves, *w_leaves]
     for i, array in enumerate(leaves):
         if array.ndim == 0:
@@ -329,7 +348,14 @@ class BatchFeed:
             y = sample_weight = None
         if self.class_weight is not None and y is not None:
             sample_weight = class_weights_of(to_array(y, "y"), self.class_weight)
-        template, leaves = _convert(x, y, sample_weight, self.type_of, self.several)
+        template, leaves = _convert(
+            x,
+            y,
+            sample_weight,
+            self.type_of,
+            self.several,
+            wrapped=isinstance(batch, list | tuple),
+        )
         ArrayFeed(template, leaves)  # checks the lengths
         return template, leaves
 

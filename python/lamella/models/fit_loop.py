@@ -257,10 +257,9 @@ def run_batches(
             model._prepare(template, leaves)
             if mode == "train" and model.optimizer and not model.optimizer.built:
                 model.optimizer.build(model.trainable_variables)
-            parts = template.tensors(leaves)
-            model._build_compiled(*parts[:2])
+            model._build_compiled(*template.tensors(leaves)[:2])
             run = model.train_step if mode == "train" else model.test_step
-            logs = _plain_logs(run(_pack_data(*parts)))
+            logs = _plain_logs(run(template.data(leaves)))
         else:
             step = model._make_step(mode, template, leaves)
             logs = step.logs(step.runner.step(leaves))
@@ -347,11 +346,3 @@ def _plain_logs(values: Any) -> dict[str, float]:
         else:
             flat[name] = float(value)
     return dict(sorted(flat.items()))
-
-
-def _pack_data(x: Any, y: Any, sample_weight: Any) -> Any:
-    if sample_weight is not None:
-        return x, y, sample_weight
-    if y is not None:
-        return x, y
-    return (x,)

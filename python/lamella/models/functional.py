@@ -9,7 +9,7 @@ from typing import Any
 from lamella import _core
 from lamella._masking import attach_masks, copy_mask, get_mask, set_mask
 from lamella.layers import _tree
-from lamella.layers._context import call_context
+from lamella.layers._context import call_context, shapes_only
 from lamella.layers.input import InputLayer, KerasTensor
 from lamella.layers.layer import Layer
 from lamella.layers.operation import plain_arguments
@@ -108,7 +108,8 @@ def _trace(function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     with graph:
         real_args = tuple(_tree.map_structure(concrete, a) for a in args)
         real_kwargs = {k: _tree.map_structure(concrete, v) for k, v in kwargs.items()}
-        return function(*real_args, **real_kwargs)
+        with shapes_only():
+            return function(*real_args, **real_kwargs)
 
 
 class Functional(Model):

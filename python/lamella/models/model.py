@@ -90,6 +90,9 @@ class Model(Training):
             f"{type(self).__name__}: a Model needs a method call(self, inputs)"
         )
 
+    def _has_call(self) -> bool:
+        return type(self).call is not Model.call
+
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
         """Return a model as `get_config` described it."""

@@ -12,6 +12,7 @@ from typing import Any
 from lamella import _core, config
 from lamella._masking import copy_mask, set_mask
 from lamella.layers import _tree
+from lamella.layers._context import shapes_only
 from lamella.layers._shapes import as_shape
 from lamella.layers.input import InputLayer
 from lamella.layers.layer import Layer
@@ -213,7 +214,7 @@ class Sequential(Model):
         shapes = iter(_leaves(shape))
         with _Scope(self):
             try:
-                with graph:
+                with graph, shapes_only():
                     inputs = _tree.map_structure(
                         lambda t: graph.input("x", next(shapes), t), dtype
                     )

@@ -11,6 +11,7 @@ import numpy as np
 
 from lamella import _core, config
 from lamella.layers import _tree
+from lamella.layers._context import shapes_only
 from lamella.layers._parts import Parts, parts_of
 from lamella.layers.layer import Layer, batch_size_of
 from lamella.models.compile_utils import CompiledLoss, CompiledMetrics
@@ -235,10 +236,16 @@ class Tracing(Layer):
 
     # -- tracing ---------------------------------------------------------------
 
+    def _has_call(self) -> bool:
+        """Return False for a model that has only steps, as GANs often are."""
+        return True
+
     def _prepare(self, template: Template, leaves: list[np.ndarray]) -> None:
         """Build the model for data like these."""
         if self.built and parts_of(self).all_built():
             return
+        if not self._has_call():
+            return  # a step of the user's own calls the layers that it wants
         x, _, _ = template.unflatten([(None, *a.shape[1:]) for a in leaves])
         self._build_for(x, iter(template.dtypes))
 
@@ -249,7 +256,7 @@ class Tracing(Layer):
         """
         parts = (self._compile_loss, self._compile_metrics)
         waiting = [p for p in parts if p is not None and not p.built]
-        if not waiting or y is None:
+        if not waiting or y is None or not self._has_call():
             return
         with _core.no_grad():
             y_pred = self(x, training=False)
@@ -268,7 +275,8 @@ class Tracing(Layer):
 
             inputs = _map_leaves(make, shapes)
             try:
-                self(inputs, training=False)
+                with shapes_only():
+                    self(inputs, training=False)
             except _core.StateError as error:
                 if not self.run_eagerly:
                     raise _not_traceable(self, error) from error

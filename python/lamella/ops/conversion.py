@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from lamella import _core, config
-from lamella._core import Tensor
+from lamella._core import Dim, Tensor
+from lamella.ops._sizes import any_sizes, note_sizes, noted_sizes, tensor_of
 
 __all__ = [
     "array",
@@ -158,7 +159,8 @@ def _make_tensor(x: Any, wanted: str | None) -> Tensor:
         return _core.tensor(x, wanted) if wanted else _core.tensor(x)
     if isinstance(x, list | tuple):
         if any(_holds_tensor(item) for item in x):
-            return _core.stack([convert_to_tensor(item, wanted) for item in x], 0)
+            made = _core.stack([convert_to_tensor(item, wanted) for item in x], 0)
+            return note_sizes(made, noted_sizes(x)) if made.ndim == 1 else made
         a = np.asarray(x)
         if a.dtype == np.float64:
             has_numpy = any(isinstance(i, np.ndarray | np.float64) for i in x)
@@ -166,6 +168,8 @@ def _make_tensor(x: Any, wanted: str | None) -> Tensor:
         elif a.dtype == np.int64:
             a = _list_of_integers(a, x)
         return _core.from_numpy(_narrowed(a, wanted))
+    if isinstance(x, Dim):
+        return tensor_of(x)
     if getattr(x, "_is_placeholder", False):
         raise _core.DTypeError(
             f"lamella.ops cannot take {x!r} here: it has no value yet. Put the "
@@ -210,7 +214,7 @@ def _narrowed(a: np.ndarray, wanted: str | None) -> np.ndarray:
 def _holds_tensor(x: Any) -> bool:
     if isinstance(x, list | tuple):
         return any(_holds_tensor(item) for item in x)
-    return isinstance(x, Tensor | _core.Variable) or hasattr(x, "_core")
+    return isinstance(x, Tensor | _core.Variable | Dim) or hasattr(x, "_core")
 
 
 def array(x: Any, dtype: Any = None) -> Tensor:
@@ -238,7 +242,10 @@ def is_tensor(x: Any) -> bool:
 
 def cast(x: Any, dtype: Any) -> Tensor:
     """`x` with another dtype; `x` itself when it already has it."""
-    return convert_to_tensor(x, standardize_dtype(dtype))
+    out = convert_to_tensor(x, standardize_dtype(dtype))
+    if any_sizes() and out.dtype in ("int32", "int64") and out.ndim < 2:
+        return note_sizes(out, noted_sizes(x))
+    return out
 
 
 def saturate_cast(x: Any, dtype: Any) -> Tensor:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from lamella import _core
-from lamella._core import Tensor
+from lamella._core import Dim, Tensor
+from lamella.ops._sizes import count_to, noted_sizes
 from lamella.ops.conversion import (
     convert_to_tensor,
     standardize_dtype,
@@ -102,6 +103,11 @@ def arange(start: Any, stop: Any = None, step: Any = None, dtype: Any = None) ->
     if dtype is None:
         floats = any(isinstance(v, float | np.floating) for v in (start, stop, step))
         dtype = None if floats else "int32"
+    sizes = noted_sizes([start, stop])
+    if sizes is not None:
+        return _core.add(
+            _core.mul(count_to(sizes, step, standardize_dtype(dtype)), step), start
+        )
     return _core.arange(start, stop, step, standardize_dtype(dtype))
 
 
@@ -156,6 +162,10 @@ def geomspace(
 
 def eye(N: int, M: int | None = None, k: int = 0, dtype: Any = None) -> Tensor:
     """N x M matrix with ones on the k-th diagonal."""
+    if isinstance(N, Dim) or isinstance(M, Dim):
+        rows, columns = arange(N), arange(N if M is None else M)
+        here = _core.sub(_core.expand_dims(columns, 0), _core.expand_dims(rows, 1))
+        return _core.cast(_core.equal(here, k), standardize_dtype(dtype))
     return convert_to_tensor(np.eye(N, M, k, dtype=standardize_dtype(dtype)))
 
 

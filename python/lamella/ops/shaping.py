@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from lamella import _core
-from lamella._core import Tensor
+from lamella._core import Dim, Tensor
+from lamella.ops._sizes import note_sizes, noted_sizes, sizes_of
 from lamella.ops.conversion import (
     cast,
     convert_to_tensor,
@@ -90,13 +91,26 @@ def _all_tensors(xs: Any) -> list[Tensor]:
     return tensors
 
 
+def _as_shape(name: str, shape: Any) -> tuple[Any, ...]:
+    """A shape given as a number, a list of sizes, or a tensor of them."""
+    if isinstance(shape, list | tuple) and not any(type(n) is Tensor for n in shape):
+        return tuple(shape)
+    sizes = sizes_of(shape)
+    if sizes is None:
+        raise TypeError(
+            f"{name}: expected sizes known before the model runs, or taken from "
+            f"ops.shape(), got {shape!r}"
+        )
+    return tuple(sizes)
+
+
 def reshape(x: Any, newshape: Any) -> Tensor:
     """x with another shape; one size may be -1."""
     if isinstance(newshape, int):
         newshape = (newshape,)
-    elif isinstance(newshape, Tensor | np.ndarray):
-        newshape = tuple(int(n) for n in np.asarray(newshape))
-    return _core.reshape(to_tensor(x), tuple(newshape))
+    else:
+        newshape = _as_shape("reshape", newshape)
+    return _core.reshape(to_tensor(x), newshape)
 
 
 def ravel(x: Any) -> Tensor:
@@ -142,7 +156,8 @@ def expand_dims(x: Any, axis: Any) -> Tensor:
     """x with new axes of size 1."""
     x = to_tensor(x)
     if isinstance(axis, int):
-        return _core.expand_dims(x, axis)
+        out = _core.expand_dims(x, axis)
+        return note_sizes(out, noted_sizes(x)) if x.ndim == 0 else out
     rank = x.ndim + len(axis)
     for a in sorted(axis_of("expand_dims", a, rank) for a in axis):
         x = _core.expand_dims(x, a)
@@ -158,7 +173,7 @@ def squeeze(x: Any, axis: Any = None) -> Tensor:
 
 def broadcast_to(x: Any, shape: Any) -> Tensor:
     """x repeated to a shape that it broadcasts to."""
-    return _core.broadcast_to(to_tensor(x), tuple(shape))
+    return _core.broadcast_to(to_tensor(x), _as_shape("broadcast_to", shape))
 
 
 def concatenate(xs: Any, axis: int | None = 0) -> Tensor:
@@ -166,7 +181,8 @@ def concatenate(xs: Any, axis: int | None = 0) -> Tensor:
     tensors = _all_tensors(xs)
     if axis is None:
         tensors, axis = [ravel(t) for t in tensors], 0
-    return _core.concat(tensors, axis)
+    out = _core.concat(tensors, axis)
+    return note_sizes(out, noted_sizes(tensors)) if out.ndim == 1 else out
 
 
 def append(x1: Any, x2: Any, axis: int | None = None) -> Tensor:
@@ -176,7 +192,9 @@ def append(x1: Any, x2: Any, axis: int | None = None) -> Tensor:
 
 def stack(x: Any, axis: int = 0) -> Tensor:
     """Tensors of one shape joined along a new axis."""
-    return _core.stack(_all_tensors(x), axis)
+    tensors = _all_tensors(x)
+    out = _core.stack(tensors, axis)
+    return note_sizes(out, noted_sizes(tensors)) if out.ndim == 1 else out
 
 
 def vstack(xs: Any) -> Tensor:
@@ -338,12 +356,25 @@ def roll(x: Any, shift: Any, axis: Any = None) -> Tensor:
 def tile(x: Any, repeats: Any) -> Tensor:
     """x repeated as a whole along its axes."""
     x = to_tensor(x)
-    reps = (repeats,) if isinstance(repeats, int) else tuple(repeats)
+    reps = _as_shape("tile", repeats)
     if len(reps) < x.ndim:
         reps = (1,) * (x.ndim - len(reps)) + reps
     while x.ndim < len(reps):
         x = _core.expand_dims(x, 0)
-    return _core.tile(x, reps)
+    for axis, n in enumerate(reps):
+        if isinstance(n, Dim):
+            x = _many(x, n, axis, whole=True)
+    return _core.tile(x, tuple(1 if isinstance(n, Dim) else n for n in reps))
+
+
+def _many(x: Tensor, n: Dim, axis: int, whole: bool) -> Tensor:
+    """x an unknown number of times along an axis, as a whole or each element."""
+    dims = x.dims
+    size: Any = n if dims[axis] == 1 else dims[axis] * n
+    x = _core.expand_dims(x, axis if whole else axis + 1)
+    pair = (n, dims[axis]) if whole else (dims[axis], n)
+    x = _core.broadcast_to(x, (*dims[:axis], *pair, *dims[axis + 1 :]))
+    return _core.reshape(x, (*dims[:axis], size, *dims[axis + 1 :]))
 
 
 def repeat(x: Any, repeats: Any, axis: int | None = None) -> Tensor:
@@ -352,6 +383,9 @@ def repeat(x: Any, repeats: Any, axis: int | None = None) -> Tensor:
     if axis is None:
         x, axis = ravel(x), 0
     axis = axis_of("repeat", axis, x.ndim)
+    unknown = sizes_of(repeats)
+    if unknown is not None and len(unknown) == 1 and isinstance(unknown[0], Dim):
+        return _many(x, unknown[0], axis, whole=False)
     counts = np.atleast_1d(np.asarray(repeats))
     if counts.size == 1:
         return _core.repeat(x, int(counts[0]), axis)
