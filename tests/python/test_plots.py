@@ -125,6 +125,16 @@ def test_decision_boundary_of_any_classifier(make: Callable[[], Any]) -> None:
     assert len(ax.collections) >= 2  # regions and points
 
 
+def test_decision_boundary_of_few_probabilities_is_no_set_of_labels() -> None:
+    class Tree:
+        def predict_proba(self, x: np.ndarray) -> np.ndarray:
+            p = np.where(x[:, 0] > 0, 0.9, 0.2)
+            return np.stack([1 - p, p], 1)
+
+    ax = plots.decision_boundary(Tree(), X, Y, resolution=20)
+    assert ax.figure.axes[-1].get_ylabel() == "output"  # a colour bar
+
+
 def test_decision_boundary_of_a_model_is_where_it_changes(classifier: Any) -> None:
     ax = plots.decision_boundary(classifier, X, np.eye(2)[Y], resolution=20)
     assert ax.get_xlabel() == "$x_{1}$"

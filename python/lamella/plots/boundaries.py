@@ -11,16 +11,17 @@ from lamella.plots._canvas import grid, hide, one, to_numpy
 __all__ = ["decision_boundary", "neuron_maps"]
 
 
-def _scores(classifier: Any, points: np.ndarray) -> np.ndarray:
-    """Probabilities, scores or labels of any kind of classifier."""
+def _scores(classifier: Any, points: np.ndarray) -> tuple[np.ndarray, bool]:
+    """Probabilities, scores or labels of any kind of classifier; whether labels."""
     for name in ("predict_proba", "decision_function"):
         if hasattr(classifier, name):
-            return to_numpy(getattr(classifier, name)(points))
+            return to_numpy(getattr(classifier, name)(points)), False
     if hasattr(classifier, "predict_on_batch"):
-        return to_numpy(classifier.predict(points, verbose=0, batch_size=4096))
+        return to_numpy(classifier.predict(points, verbose=0, batch_size=4096)), False
     if hasattr(classifier, "predict"):
-        return to_numpy(classifier.predict(points))
-    return to_numpy(classifier(points))
+        return to_numpy(classifier.predict(points)), True
+    scores = to_numpy(classifier(points))
+    return scores, scores.dtype.kind != "f"
 
 
 def _plane(
@@ -81,7 +82,7 @@ def decision_boundary(
         )
     ax = one(ax, who, (5.0, 4.4))
     first, second, points = _plane(x, features, resolution, margin)
-    scores = _scores(classifier, points)
+    scores, labelled = _scores(classifier, points)
     if scores.ndim == 2 and scores.shape[1] == 2:
         scores = scores[:, 1] - scores[:, 0] if scores.min() < 0 else scores[:, 1]
     if scores.ndim == 2 and scores.shape[1] > 2:
@@ -93,7 +94,7 @@ def decision_boundary(
         )
         ax.contour(first, second, winner, levels, colors="0.3", linewidths=0.8)
         colours = {"cmap": "tab10", "vmin": 0, "vmax": 9}
-    elif scores.dtype.kind not in "f" or np.unique(scores).size <= 10:  # labels
+    elif labelled:
         names, inverse = np.unique(scores.ravel(), return_inverse=True)
         regions = np.asarray(inverse).reshape(first.shape)
         bounds = np.arange(len(names) + 1) - 0.5

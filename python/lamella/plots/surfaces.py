@@ -112,7 +112,7 @@ def loss_surface(
             ax.plot(path[:, 0], path[:, 1], ".-", markersize=4, **style)
             ax.plot(*path[-1], "*", color=style["color"], markersize=12)
     if paths is not None and any(_as_paths(paths)):
-        ax.legend()
+        ax.legend(facecolor="0.3", labelcolor="white")
     return ax
 
 
@@ -149,7 +149,7 @@ def animate_paths(
         for i, name in enumerate(ways)
     }
     if any(ways):
-        ax.legend()
+        ax.legend(facecolor="0.3", labelcolor="white")
 
     def draw(step: int) -> list[Any]:
         for name, path in ways.items():
