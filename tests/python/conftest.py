@@ -49,6 +49,14 @@ def _own_cache(
     monkeypatch.delenv("LAMELLA_DATA", raising=False)
 
 
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    """The same random numbers for a test each time, whatever ran before it."""
+    import lamella
+
+    lamella.set_random_seed(20_061_123)
+
+
 def _find_data() -> Path | None:
     named = os.environ.get("LAMELLA_DATA")
     candidates = [Path(named)] if named else [ROOT.parent / "shared" / "data"]
