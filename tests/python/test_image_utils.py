@@ -175,8 +175,8 @@ def test_a_model_trains_on_a_folder(folder: Path) -> None:
         ]
     )
     model.compile("adam", "sparse_categorical_crossentropy")
-    losses = model.fit(dataset, epochs=15, verbose=0).history["loss"]
-    assert losses[-1] < losses[0]
+    losses = model.fit(dataset, epochs=80, verbose=0).history["loss"]
+    assert np.mean(losses[-10:]) < 0.9 * np.mean(losses[:10])
 
 
 # -- single images ---------------------------------------------------------------
