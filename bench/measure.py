@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -74,11 +75,15 @@ class Worker:
                 go_first(self.process.pid, False)
         assert self.process.stdin is not None
         assert self.process.stdout is not None
+        self._go(signal.SIGCONT)
         with contextlib.suppress(BrokenPipeError):
             self.process.stdin.write(json.dumps(question) + "\n")
             self.process.stdin.flush()
         line = self.process.stdout.readline()
         if line:
+            # The threads of some libraries spin for a tenth of a second and more when
+            # their work is done: on the processors of whoever is measured next.
+            self._go(signal.SIGSTOP)
             answer: dict[str, Any] = json.loads(line)
             return answer
         status = self.process.wait()
@@ -88,8 +93,14 @@ class Worker:
     def close(self) -> None:
         """Ends the process: its input closes."""
         if self.process is not None:
+            self._go(signal.SIGCONT)
             self.process.communicate()
             self.process = None
+
+    def _go(self, what: signal.Signals) -> None:
+        assert self.process is not None
+        with contextlib.suppress(ProcessLookupError):
+            self.process.send_signal(what)
 
 
 def go_first(process: int, first: bool) -> None:
@@ -169,7 +180,6 @@ class Race:
                 worker = self.ready[(done + i) % len(self.ready)]
                 if worker.label in self.failed:
                     continue
-                # Threads of the last one may spin for a moment before they sleep.
                 time.sleep(PAUSE)
                 answer = worker.ask(sample=self.workload)
                 if "seconds" in answer:
