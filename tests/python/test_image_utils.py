@@ -165,6 +165,7 @@ def test_bad_arguments_are_named(folder: Path, kwargs: Any, text: str) -> None:
 
 
 def test_a_model_trains_on_a_folder(folder: Path) -> None:
+    lamella.utils.set_random_seed(1)
     dataset = load(folder, batch_size=4, shuffle=True, seed=1)
     model = lamella.Sequential(
         [

@@ -13,11 +13,8 @@ from lamella.layers.image.color import (
     RandomSaturation,
 )
 from lamella.layers.image.geometry import (
-    RandomElasticTransform,
     RandomFlip,
-    RandomPerspective,
     RandomRotation,
-    RandomShear,
     RandomTranslation,
     RandomZoom,
 )
@@ -37,6 +34,11 @@ from lamella.layers.image.pixels import (
 )
 from lamella.layers.image.policies import AugMix, RandAugment
 from lamella.layers.image.sizing import CenterCrop, RandomCrop, Resizing
+from lamella.layers.image.warps import (
+    RandomElasticTransform,
+    RandomPerspective,
+    RandomShear,
+)
 
 __all__ = [
     "AugMix",

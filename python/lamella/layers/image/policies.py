@@ -12,13 +12,14 @@ from lamella.layers.image.color import (
     RandomContrast,
 )
 from lamella.layers.image.draws import beta_weights, dirichlet_weights
-from lamella.layers.image.geometry import RandomRotation, RandomShear, RandomTranslation
+from lamella.layers.image.geometry import RandomRotation, RandomTranslation
 from lamella.layers.image.histogram import AutoContrast, Equalization
 from lamella.layers.image.pixels import (
     RandomPosterization,
     RandomSharpness,
     Solarization,
 )
+from lamella.layers.image.warps import RandomShear
 from lamella.ops.control import switch
 from lamella.random import randint
 

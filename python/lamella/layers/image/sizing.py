@@ -10,7 +10,7 @@ from lamella import _core
 from lamella.layers.image.base import ImageLayer, is_channels_first
 from lamella.ops._resizing import RESIZE_METHODS, resize
 from lamella.ops._sampling import check_choice
-from lamella.ops.conversion import cast
+from lamella.ops.conversion import cast, dim_value
 from lamella.random import make_default_seed
 
 __all__ = ["CenterCrop", "RandomCrop", "Resizing"]
@@ -42,6 +42,14 @@ class _Sized(ImageLayer):
         index[rows] = slice(top, top + self.height)
         index[columns] = slice(left, left + self.width)
         return images[tuple(index)]
+
+    def _gathered(self, images: Any, starts: Any) -> Any:
+        """Return the window that begins at two numbers known to the Graph only."""
+        sizes = (self.height, self.width)
+        for axis, start, size in zip(self._axes(images), starts, sizes, strict=True):
+            steps = _core.from_numpy(np.arange(size, dtype=np.int32))
+            images = _core.gather(images, steps + start, axis)
+        return images
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """Return the shape with the layer's height and width."""
@@ -162,11 +170,11 @@ class CenterCrop(_Sized):
         images = self._cast(images)
         rows, columns = self._axes(images)
         height, width = images.shape[rows], images.shape[columns]
-        if height is None or width is None:
-            raise ValueError(
-                f"{self._who()}: the height and width of the images must be known, got "
-                f"the shape {tuple(images.shape)}"
-            )
+        if height is None or width is None:  # they must be large enough
+            sizes = (dim_value(images.dims[axis], "int32") for axis in (rows, columns))
+            tall, wide = (cast(size, "int32") for size in sizes)
+            top = _core.floor_div(tall - self.height, 2)
+            return self._gathered(images, (top, _core.floor_div(wide - self.width, 2)))
         if height >= self.height and width >= self.width:
             top, left = (height - self.height) // 2, (width - self.width) // 2
             return self._cut(images, top, left)
@@ -237,12 +245,7 @@ class RandomCrop(_Sized):
         if all(isinstance(start, int) for start in starts):
             images = self._cut(images, *starts)
         else:
-            sizes = (self.height, self.width)
-            for axis, start, size in zip(
-                self._axes(images), starts, sizes, strict=True
-            ):
-                steps = _core.from_numpy(np.arange(size, dtype=np.int32))
-                images = _core.gather(images, steps + start, axis)
+            images = self._gathered(images, starts)
         rows, columns = self._axes(images)
         if (images.shape[rows], images.shape[columns]) == (self.height, self.width):
             return images
