@@ -256,6 +256,24 @@ def test_hessian_of_functions_and_models() -> None:
     )
 
 
+def test_hessian_through_a_recurrent_layer_needs_its_steps_as_ops() -> None:
+    x = RNG.normal(size=(2, 3, 2))
+    fused = layers.LSTM(2, dtype="float64")
+    fused(x)
+    with pytest.raises(ValueError, match=r"no second derivatives.*RNN\(cell\)"):
+        lamella.hessian(lambda x: ops.sum(fused(x)))(x)
+    stepped = layers.RNN(layers.LSTMCell(2, dtype="float64"), dtype="float64")
+    stepped.build(x.shape)
+    stepped.set_weights(fused.get_weights())
+    gradient = lamella.grad(lambda x: ops.sum(stepped(x)))
+    assert_close(gradient(x), lamella.grad(lambda x: ops.sum(fused(x)))(x), 1e-10)
+    h = lamella.hessian(lambda x: ops.sum(stepped(x)))(x).numpy()
+    step = np.zeros_like(x)
+    step[1, 0, 1] = 1e-5
+    slope = (gradient(x + step).numpy() - gradient(x - step).numpy()) / 2e-5
+    assert_close(h[..., 1, 0, 1], slope, 1e-6)
+
+
 def _rosenbrock(x: Any) -> Any:
     return ops.sum(100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2)
 

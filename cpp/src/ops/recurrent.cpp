@@ -174,8 +174,8 @@ struct RecurrentGrad final : OpBase<RecurrentGrad> {
 
   void vjp(const Vjp&) const override {
     throw Error(
-        "recurrent: the fused kernel has no second derivatives; build the layer with unroll=True, "
-        "or as RNN(cell), whose steps are ordinary ops");
+        "recurrent: the fused kernel has no second derivatives; build the layer as RNN(cell), for "
+        "example RNN(LSTMCell(units)), whose steps are ordinary ops");
   }
 
   void lower(Lowering& l) const override {

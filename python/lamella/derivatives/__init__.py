@@ -6,6 +6,7 @@ loss or `train_step` they become part of the compiled step. `GradientTape` is th
 in TensorFlow's idiom.
 """
 
+from lamella.derivatives._walk import Recording
 from lamella.derivatives.functions import (
     grad,
     hessian,
@@ -18,6 +19,7 @@ from lamella.derivatives.tape import GradientTape
 
 __all__ = [
     "GradientTape",
+    "Recording",
     "grad",
     "hessian",
     "jacobian",

@@ -410,35 +410,18 @@ def jvp(
     Raises:
         ValueError: primals and tangents do not match.
     """
+    from lamella import derivatives
+    from lamella.derivatives import Recording
+
     if len(primals) != len(tangents):
         raise ValueError(
             "jvp: expected as many tangents as primals, got "
             f"{len(primals)} primals and {len(tangents)} tangents"
         )
-    inputs = []
-    for p in primals:
-        p = to_tensor(p)
-        if is_concrete(p) and not p.requires_grad:
-            p = p.detach()
-            p.requires_grad = True
-        inputs.append(p)
-    outputs = fun(*inputs)
-    aux = None
-    if has_aux:
-        outputs, aux = outputs
-    leaves = [to_tensor(x) for x in _leaves(outputs)]
-
-    def pull(at: list[Tensor]) -> list[Any]:
-        live = [(x, u) for x, u in zip(leaves, at, strict=True) if _differs(x)]
-        if not live:
-            return [None for _ in inputs]
-        roots, upstream = ([pair[i] for pair in live] for i in (0, 1))
-        return _core.gradients(roots, inputs, upstream, True, True)
-
-    found = iter(_transposed(pull, leaves, [to_tensor(t) for t in tangents]))
-    slopes = _each(lambda _: next(found), outputs)
-    outputs = _each(to_tensor, outputs)
-    return (outputs, slopes, aux) if has_aux else (outputs, slopes)
+    at = [to_tensor(p) for p in primals]
+    along = [to_tensor(t) for t in tangents]
+    with Recording():  # as all of ops: what comes out can be differentiated on
+        return derivatives.jvp(fun, at, along, has_aux)
 
 
 def custom_gradient(f: Callable[..., Any]) -> Callable[..., Any]:
