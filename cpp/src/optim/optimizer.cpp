@@ -261,7 +261,9 @@ void OptimizerState::lower(const kernels::KernelTable& k, const std::vector<cons
                                                options.global_clip_norm, scales});
   }
 
-  // Neighbours in memory (parameter, gradient and slots alike) are updated by one call.
+  // Small neighbours in memory (parameter, gradient and slots alike) are updated by one call. Threads
+  // share the update of a large one, each with the rows that it has in the products.
+  constexpr std::size_t kLarge = 1 << 16;
   for (std::size_t i = 0; i < n;) {
     if (gradients[i] == nullptr) {
       ++i;
@@ -270,9 +272,10 @@ void OptimizerState::lower(const kernels::KernelTable& k, const std::vector<cons
     const auto& first = *variables[i].data();
     std::size_t end = i + 1;
     std::size_t span = first.nbytes();
-    if (options.clip_norm <= 0) {
+    if (options.clip_norm <= 0 && span < kLarge) {
       for (; end < n; ++end) {
         const auto& d = *variables[end].data();
+        if (d.nbytes() >= kLarge) break;
         const auto distance = static_cast<std::size_t>(static_cast<const char*>(d.raw()) -
                                                        static_cast<const char*>(first.raw()));
         bool joined = d.home == first.home && gradients[end] != nullptr &&

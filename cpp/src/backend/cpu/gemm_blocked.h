@@ -78,8 +78,8 @@ void multiply_blocked(const Product<T>& p, T* packed, const Exec& exec) {
     while (block_m > kFewestRows && (p.m + block_m - 1) / block_m < kManyUnits) block_m -= kStrip;
     const std::int64_t blocks = (p.m + block_m - 1) / block_m;
     const std::int64_t panels = (nn + kW - 1) / kW;
-    const std::int64_t cuts =
-        std::clamp<std::int64_t>(kManyUnits / blocks, 1, std::max<std::int64_t>(1, nn / kCutN));
+    const std::int64_t cuts = std::clamp<std::int64_t>((kManyUnits + blocks - 1) / blocks, 1,
+                                                       std::max<std::int64_t>(1, nn / kCutN));
     const std::int64_t cut = (panels + cuts - 1) / cuts * kW;
     for (std::int64_t k0 = 0; k0 < p.k; k0 += k_block) {
       const std::int64_t kn = std::min(k_block, p.k - k0);

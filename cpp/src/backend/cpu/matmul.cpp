@@ -83,10 +83,59 @@ void multiply_in_place(const Product<T>& p, std::int64_t m0, std::int64_t m1, st
   }
 }
 
-// Multiply-adds from which threads share a product: some 30 microseconds. In a training step of
-// smaller ones, moving operands and results between cores costs what the second thread saves, and
-// where the cores share no cache, several times that.
-constexpr std::int64_t kLeastShared = 3 << 20;
+// Multiply-adds from which threads share a product: some 4 microseconds, against less than one for
+// waking a spinning thread and waiting for it.
+constexpr std::int64_t kLeastShared = 1 << 18;
+
+// ---------------------------------------------------------------- few rows, many weights
+
+constexpr std::int64_t kPartsOfK = 2;
+constexpr std::int64_t kLargestSums = 16384;  // elements of c that are cheap to add once more
+
+/// Whether the sums of a product are computed in kPartsOfK parts of k. Threads that share the
+/// columns would all read lines of every row of b. In a training step b is a weight, and writing
+/// a line that another core has read costs the update more than the second thread saves. Parts of
+/// k are rows of b: the rows whose gradients and updates fall to the same thread.
+bool in_parts(std::int64_t m, std::int64_t n, std::int64_t k, bool tb) {
+  return !tb && m > 1 && m <= kFewRows && m * n <= kLargestSums && k > kThinK * kPartsOfK &&
+         m * n * k >= kLeastShared;
+}
+
+template <class T>
+void multiply_in_parts(const Product<T>& p, T* sums, const Exec& exec) {
+  const std::int64_t part = round_up((p.k + kPartsOfK - 1) / kPartsOfK, 8);
+  const std::int64_t columns = 2 * kPanelWidth<T>;
+  const std::int64_t across = (p.n + columns - 1) / columns;
+  parallel_for(exec, kPartsOfK * across, 1, [&](std::int64_t u, std::int64_t) {
+    const std::int64_t k0 = u / across * part;
+    Product<T> q = p;
+    q.k = std::min(part, p.k - k0);
+    q.a = p.a + k0 * p.a_step;
+    q.b = p.b + k0 * p.ldb;
+    q.epilogue = {};
+    if (k0 > 0) {
+      q.c = sums;
+      q.ldc = p.n;
+      q.accumulate = false;
+    }
+    const std::int64_t j = u % across * columns;
+    multiply_in_place(q, 0, p.m, j, std::min(p.n, j + columns));
+  });
+  for (std::int64_t i = 0; i < p.m; ++i) {
+    T* c = p.c + i * p.ldc;
+    const T* more = sums + i * p.n;
+    for (std::int64_t j = 0; j < p.n; ++j) c[j] += more[j];
+    finish_row(p.epilogue, c, p.n);
+  }
+}
+
+// ---------------------------------------------------------------- medium
+
+/// An even number of chunks, so that two threads meet in the middle, as in all other loops.
+std::int64_t even_chunks(std::int64_t n, std::int64_t grain) {
+  const std::int64_t chunks = (n + grain - 1) / grain;
+  return std::max<std::int64_t>(1, (n + round_up(chunks, 2) - 1) / round_up(chunks, 2));
+}
 
 template <class T>
 void multiply_medium(const Product<T>& p, const Exec& exec) {
@@ -95,10 +144,10 @@ void multiply_medium(const Product<T>& p, const Exec& exec) {
     multiply_in_place(p, 0, p.m, 0, p.n);
     return;
   }
-  if (p.m > kFewRows) {
+  if (p.m > kFewRows && !(p.tb && p.n >= 4 * kPanelWidth<T>)) {
     const std::int64_t grain = round_up(kGemmGrain / std::max<std::int64_t>(1, p.n * p.k), kStrip);
     const std::int64_t fewest = (p.tb ? 6 : 2) * kStrip;  // every unit packs b again
-    parallel_for(exec, p.m, std::max(fewest, grain),
+    parallel_for(exec, p.m, even_chunks(p.m, std::max(fewest, grain)),
                  [&](std::int64_t i0, std::int64_t i1) { multiply_in_place(p, i0, i1, 0, p.n); });
     return;
   }
@@ -144,6 +193,8 @@ void multiply(Product<T> p, T* workspace, const Exec& exec) {
     by_dots(p, exec);
   } else if (workspace != nullptr && is_large(p.m, p.n, p.k)) {
     multiply_blocked(p, workspace, exec);
+  } else if (workspace != nullptr && in_parts(p.m, p.n, p.k, p.tb)) {
+    multiply_in_parts(p, workspace, exec);
   } else {
     multiply_medium(p, exec);
   }
@@ -187,11 +238,15 @@ void multiply_all(const MatmulArgs& p, const Exec& exec) {
 }  // namespace
 
 std::size_t matmul_workspace(const MatmulArgs& p) {
+  const std::size_t item = p.dtype == DType::kFloat32 ? 4 : 8;
+  if (p.batch == 1 && in_parts(p.m, p.n, p.k, p.tb)) {
+    return static_cast<std::size_t>(p.m * p.n) * item;
+  }
   if (!is_large(p.m, p.n, p.k)) return 0;
   const std::int64_t k = std::min(p.k, kBlockK);
   const std::int64_t n = std::min(p.n, kBlockN);
-  return static_cast<std::size_t>(p.dtype == DType::kFloat32 ? packed_size<float>(k, n) * 4
-                                                             : packed_size<double>(k, n) * 8);
+  return item * static_cast<std::size_t>(item == 4 ? packed_size<float>(k, n)
+                                                   : packed_size<double>(k, n));
 }
 
 void matmul_kernel(const MatmulArgs& p, const Exec& exec) {

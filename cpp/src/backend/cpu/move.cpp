@@ -366,48 +366,66 @@ void one_hot_kernel(const OneHotArgs& args, const Exec& exec) {
 constexpr int64_t kRowsAhead = 2;
 constexpr int64_t kBytesAhead = 1024;
 
+// Few long rows are cut into this many blocks of columns, many rows into blocks of rows.
+constexpr int64_t kFewRows = 64;
+constexpr int64_t kLeastItems = 1 << 14;
+constexpr int64_t kColumnBlocks = 4;
+
+template <class From, class To>
+void feed_row(const char* row, To* out, int64_t n, bool to_bool) {
+  if constexpr (std::is_same_v<From, To>) {
+    if (!to_bool) return copy_row(out, row, n * static_cast<int64_t>(sizeof(To)));
+  }
+  if (reinterpret_cast<std::uintptr_t>(row) % alignof(From) == 0) {
+    const From* x = reinterpret_cast<const From*>(row);
+    if (to_bool) {
+      for (int64_t k = 0; k < n; ++k) out[k] = static_cast<To>(x[k] != From(0));
+    } else {
+      for (int64_t k = 0; k < n; ++k) out[k] = saturate_to<To>(x[k]);
+    }
+    return;
+  }
+  for (int64_t k = 0; k < n; ++k) {  // rows of a packed record array
+    From x;
+    std::memcpy(&x, row + k * static_cast<int64_t>(sizeof(From)), sizeof x);
+    out[k] = to_bool ? static_cast<To>(x != From(0)) : saturate_to<To>(x);
+  }
+}
+
 void feed_kernel(const FeedArgs& args, const Exec& exec) {
   if (args.row_items == 0) return;
   const auto typed = [&]<class From, class To>(TypeTag<From>, TypeTag<To>, bool to_bool) {
+    constexpr auto kItem = static_cast<int64_t>(sizeof(From));
     const char* src = static_cast<const char*>(args.src);
     To* dst = static_cast<To*>(args.dst);
-    const auto row_at = [&](int64_t i) {
-      return src + (args.index != nullptr ? args.index[i] : args.first + i) * args.row_stride_bytes;
-    };
-    parallel_for(exec, args.n, grain_for(args.row_items + 4), [&](int64_t begin, int64_t end) {
+    // Items [k0, k1) of rows [begin, end).
+    const auto block = [&](int64_t begin, int64_t end, int64_t k0, int64_t k1) {
+      const auto row_at = [&](int64_t i) {
+        const int64_t r = args.index != nullptr ? args.index[i] : args.first + i;
+        return src + r * args.row_stride_bytes + k0 * kItem;
+      };
       for (int64_t i = begin; i < end; ++i) {
-        const char* row = row_at(i);
         // Shuffled rows lie anywhere in memory: the first lines of the rows to come are asked for
         // now, so that the processor waits for them once and not row by row.
         if (args.index != nullptr && i + kRowsAhead < end) {
           const char* ahead = row_at(i + kRowsAhead);
-          const int64_t bytes =
-              std::min<int64_t>(kBytesAhead, args.row_items * static_cast<int64_t>(sizeof(From)));
+          const int64_t bytes = std::min<int64_t>(kBytesAhead, (k1 - k0) * kItem);
           for (int64_t b = 0; b < bytes; b += 64) __builtin_prefetch(ahead + b);
         }
-        To* out = dst + i * args.row_items;
-        if constexpr (std::is_same_v<From, To>) {
-          if (!to_bool) {
-            copy_row(out, row, args.row_items * static_cast<int64_t>(sizeof(To)));
-            continue;
-          }
-        }
-        if (reinterpret_cast<std::uintptr_t>(row) % alignof(From) == 0) {
-          const From* x = reinterpret_cast<const From*>(row);
-          if (to_bool) {
-            for (int64_t k = 0; k < args.row_items; ++k) out[k] = static_cast<To>(x[k] != From(0));
-          } else {
-            for (int64_t k = 0; k < args.row_items; ++k) out[k] = saturate_to<To>(x[k]);
-          }
-          continue;
-        }
-        for (int64_t k = 0; k < args.row_items; ++k) {  // rows of a packed record array
-          From x;
-          std::memcpy(&x, row + k * static_cast<int64_t>(sizeof(From)), sizeof x);
-          out[k] = to_bool ? static_cast<To>(x != From(0)) : saturate_to<To>(x);
-        }
+        feed_row<From>(row_at(i), dst + i * args.row_items + k0, k1 - k0, to_bool);
       }
-    });
+    };
+    if (args.n <= kFewRows && args.row_items >= kColumnBlocks * 64 &&
+        args.n * args.row_items >= kLeastItems) {
+      // Each thread writes the columns that it will read, where threads share the columns of a
+      // product's first operand (matmul.cpp).
+      const int64_t columns = (args.row_items + kColumnBlocks - 1) / kColumnBlocks;
+      parallel_for(exec, args.row_items, columns,
+                   [&](int64_t k0, int64_t k1) { block(0, args.n, k0, k1); });
+      return;
+    }
+    parallel_for(exec, args.n, grain_for(args.row_items + 4),
+                 [&](int64_t begin, int64_t end) { block(begin, end, 0, args.row_items); });
   };
   const auto byte_for_bool = []<class T>(TypeTag<T>) {
     return TypeTag<std::conditional_t<std::is_same_v<T, bool>, std::uint8_t, T>>{};

@@ -74,10 +74,11 @@ void update_all(const OptimizerArgs& args, const Exec& exec, F update) {
                                      : update_range<true, false, T, kSlots, F>)
                            : (decays ? update_range<false, true, T, kSlots, F>
                                      : update_range<false, false, T, kSlots, F>);
-  // The parameters are read by all threads between two updates, and a line that another core has
-  // read costs far more to write than its arithmetic: only long updates are worth sharing.
-  constexpr int64_t kLeast = 1 << 18, kGrain = 1 << 15;
-  parallel_for(exec, args.n, args.n < kLeast ? args.n : kGrain,
+  // Each thread has the same rows of a weight here as in the products before (matmul.cpp); short
+  // updates stay with the thread that calls.
+  constexpr int64_t kLeast = 1 << 14, kMost = 1 << 15;
+  const int64_t grain = std::min(kMost, (args.n / 8 + 15) / 16 * 16);
+  parallel_for(exec, args.n, args.n < kLeast ? args.n : grain,
                [&](int64_t begin, int64_t end) { range(c, update, begin, end); });
 }
 
