@@ -76,6 +76,7 @@ __all__: list[str] = [
     "face_shape",
     "face_unwrap",
     "face_wrap",
+    "fast_path",
     "flip",
     "floor",
     "floor_div",
@@ -95,6 +96,7 @@ __all__: list[str] = [
     "gru",
     "hard_sigmoid",
     "hard_silu",
+    "has_fast_path",
     "has_gradient",
     "inverse",
     "is_grad_enabled",
@@ -540,9 +542,11 @@ class Trainer:
         """
         Time, FLOPs and bytes of every kernel call of a step. The steps are really taken.
         """
-    def step(self, arrays: typing.Any) -> list[float]:
+    def step(
+        self, arrays: typing.Any, reset: collections.abc.Sequence[Variable] = []
+    ) -> list[float]:
         """
-        One batch; the graph's outputs after it.
+        One batch, with the variables of `reset` set to zero first; the graph's outputs after it.
         """
 
 class grad_mode:
@@ -716,6 +720,11 @@ def face_wrap(*args, **kwargs):
     The same value as a tensor of lamella.torch.
     """
 
+def fast_path(function: typing.Any, signature: typing.Any) -> typing.Any:
+    """
+    The function with a direct path for plain tensors before it.
+    """
+
 def flip(x: typing.Any, axes: typing.Any = None) -> Tensor: ...
 def floor(x: typing.Any) -> Tensor: ...
 def floor_div(x: typing.Any, y: typing.Any) -> Tensor: ...
@@ -805,6 +814,11 @@ def gru(
 ) -> tuple[Tensor, Tensor]: ...
 def hard_sigmoid(x: typing.Any) -> Tensor: ...
 def hard_silu(x: typing.Any) -> Tensor: ...
+def has_fast_path(name: str) -> bool:
+    """
+    Whether fast_path knows a function of this name.
+    """
+
 def has_gradient(x: Tensor) -> bool: ...
 def inverse(x: typing.Any) -> Tensor: ...
 def is_grad_enabled() -> bool: ...

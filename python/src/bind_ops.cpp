@@ -498,6 +498,7 @@ void bind_ops(py::module_& m) {
   bind_elementwise(m);
   bind_shape_ops(m);
   bind_reductions(m);
+  bind_fast_path(m);
   bind_nn(m);
   bind_recurrent(m);
   bind_random(m);

@@ -201,12 +201,14 @@ void bind_trainer(py::module_& m) {
            py::arg("variables") = std::vector<Variable>{})
       .def(
           "step",
-          [](Trainer& t, py::object arrays) {
+          [](Trainer& t, py::object arrays, const std::vector<Variable>& reset) {
             Sources s(arrays);
             py::gil_scoped_release release;
-            return t.step(s.rows, poll_signals);
+            return t.step(s.rows, poll_signals, reset);
           },
-          py::arg("arrays"), "One batch; the graph's outputs after it.")
+          py::arg("arrays"), py::arg("reset") = std::vector<Variable>{},
+          "One batch, with the variables of `reset` set to zero first; the graph's outputs after "
+          "it.")
       .def(
           "epoch",
           [](Trainer& t, py::object arrays, std::int64_t batch_size, bool shuffle,

@@ -19,7 +19,8 @@ bool is_face(PyObject* o) {
          (type != tensor_type && face_type != nullptr && PyType_IsSubtype(type, face_type) != 0);
 }
 
-/// The C++ object of a Python object of one of the two classes.
+}  // namespace
+
 const Tensor* as_exact_tensor(PyObject* o) {
   if (Py_TYPE(o) != tensor_type && !is_face(o)) return nullptr;
   auto* instance = reinterpret_cast<py::detail::instance*>(o);
@@ -27,6 +28,10 @@ const Tensor* as_exact_tensor(PyObject* o) {
                                         ? instance->simple_value_holder[0]
                                         : instance->nonsimple.values_and_holders[0]);
 }
+
+bool is_torch_tensor(PyObject* o) { return is_face(o); }
+
+namespace {
 
 PyObject* new_object(PyTypeObject* type, Tensor&& t) {
   static auto* info = py::detail::get_type_info(typeid(Tensor), true);

@@ -10,6 +10,16 @@ namespace lamella::python {
 using UnaryFn = Tensor (*)(const Tensor&);
 using BinaryFn = Tensor (*)(const Tensor&, const Tensor&);
 
+/// The C++ object of a Python object that is exactly a Tensor of the core or of lamella.torch; null
+/// for anything else.
+const Tensor* as_exact_tensor(PyObject* o);
+
+/// Whether an object is a tensor of lamella.torch.
+bool is_torch_tensor(PyObject* o);
+
+/// fast_path(function): a function of lamella.ops with a direct path before it.
+void bind_fast_path(py::module_& m);
+
 /// Gives the tensor type direct + - * / @ and unary minus; call it when all methods are defined.
 void add_fast_operators(const py::class_<Tensor>& tensor);
 

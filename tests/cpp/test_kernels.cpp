@@ -937,6 +937,40 @@ TEST(Kernels, Feed) {
   for (int64_t i = 0; i < 15; ++i) ASSERT_EQ(same[std::size_t(i)], data[std::size_t(20 + i)]);
 }
 
+// Rows of 4, 8 and 16 bytes, short and long ones, few and many; in order and shuffled; dense and
+// with gaps between them.
+TEST(Kernels, FeedOfEveryLength) {
+  for (const int64_t items : {1, 2, 3, 4, 5, 300, 700}) {
+    for (const int64_t n : {1, 30, 70}) {
+      for (const int64_t gap : {0, 3}) {
+        const int64_t stride = items + gap;
+        const auto data = uniform<float>(80 * stride, -9, 9);
+        std::vector<int64_t> index(static_cast<std::size_t>(n));
+        for (int64_t i = 0; i < n; ++i) index[std::size_t(i)] = (i * 37 + 11) % 80;
+        for (const bool shuffled : {false, true}) {
+          std::vector<float> y(std::size_t(n * items));
+          std::vector<double> wide(y.size());
+          const int64_t* order = shuffled ? index.data() : nullptr;
+          table().feed({DType::kFloat32, DType::kFloat32, data.data(), y.data(), order, 7, n, items,
+                        stride * 4},
+                       exec());
+          table().feed({DType::kFloat32, DType::kFloat64, data.data(), wide.data(), order, 7, n,
+                        items, stride * 4},
+                       exec());
+          for (int64_t i = 0; i < n; ++i) {
+            const int64_t row = shuffled ? index[std::size_t(i)] : 7 + i;
+            for (int64_t k = 0; k < items; ++k) {
+              const float want = data[std::size_t(row * stride + k)];
+              ASSERT_EQ(y[std::size_t(i * items + k)], want) << items << " " << n << " " << gap;
+              ASSERT_EQ(wide[std::size_t(i * items + k)], double(want));
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
 // ---------------------------------------------------------------- reductions
 
 template <class T, class Y>

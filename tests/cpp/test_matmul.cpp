@@ -231,6 +231,25 @@ TEST(Matmul, RowsAndColumns) {
   }
 }
 
+// Where threads take a block of k each, rows of c each, or columns each; few columns of a^T b.
+TEST(Matmul, SharedSizes) {
+  Random r(12);
+  for (const bool accumulate : {false, true}) {
+    for (const bool ta : {false, true}) {
+      check<float>({32, 100, 784, ta, false, accumulate, true, Activation::kSigmoid, 1, 0}, r);
+      check<float>({64, 60, 200, ta, false, accumulate, true, Activation::kNone, 1, 1}, r);
+      check<double>({10, 256, 192, ta, false, accumulate, true, Activation::kRelu, 1, 2}, r);
+      check<float>({8, 40, 2200, ta, false, accumulate, true, Activation::kTanh, 1, 0}, r);
+      check<float>({32, 40, 500, ta, false, accumulate, false, Activation::kNone, 2, 0}, r);
+      check<float>({130, 140, 64, ta, true, accumulate, false, Activation::kNone, 1, 1}, r);
+      check<double>({784, 100, 32, ta, false, accumulate, false, Activation::kNone, 1, 0}, r);
+      for (const i64 m : {2, 3, 4, 5})
+        check<float>({m, 1, 403, ta, false, accumulate, true, Activation::kRelu, 1, 0}, r);
+      if (HasFatalFailure()) return;
+    }
+  }
+}
+
 TEST(Matmul, LargeSizes) {
   Random r(6);
   for (const bool ta : {false, true}) {
@@ -250,6 +269,11 @@ TEST(Matmul, LargeSizes) {
 TEST(Matmul, ARowDoesNotDependOnTheOthers) {
   Random r(10);
   for (const auto& [k, n] : {std::pair<i64, i64>{700, 1},
+                             {3, 1},
+                             {300, 2},
+                             {300, 130},
+                             {200, 256},
+                             {1100, 90},
                              {700, 7},
                              {700, 33},
                              {700, 300},
@@ -280,6 +304,12 @@ TEST(Matmul, ARowDoesNotDependOnTheOthers) {
       ASSERT_TRUE(multiply(p, 1));
       ASSERT_EQ(std::memcmp(one.data(), all.data() + row * n, size(n) * sizeof(float)), 0) << n;
     }
+    std::vector<float> few(size(40 * n));
+    p.m = 40;
+    p.a = a.data() + 60 * k;
+    p.c = few.data();
+    ASSERT_TRUE(multiply(p, 2));
+    ASSERT_EQ(std::memcmp(few.data(), all.data() + 60 * n, few.size() * sizeof(float)), 0) << n;
   }
 }
 

@@ -136,11 +136,12 @@ def test_predict_same_bits_for_1_and_3_threads(name: str) -> None:
     np.testing.assert_array_equal(model.predict(x, verbose=0), one)
 
 
-@pytest.mark.parametrize("n", [1, 10, 100])
-def test_matmul_row_alone_equals_the_row_in_a_batch(n: int) -> None:
+@pytest.mark.parametrize("n", [1, 2, 3, 10, 100, 300])
+@pytest.mark.parametrize("k", [3, 150, 200, 784, 1100])
+def test_matmul_row_alone_equals_the_row_in_a_batch(k: int, n: int) -> None:
     # What matmul.cpp promises: a row's result depends on the row, not on the others.
-    a = RNG.normal(size=(64, 200)).astype("float32")
-    b = c.tensor(RNG.normal(size=(200, n)).astype("float32"))
+    a = RNG.normal(size=(64, k)).astype("float32")
+    b = c.tensor(RNG.normal(size=(k, n)).astype("float32"))
     many = c.matmul(a, b).numpy()
     for i in (0, 1, 17, 63):
         np.testing.assert_array_equal(c.matmul(a[i : i + 1], b).numpy()[0], many[i])

@@ -85,8 +85,10 @@ class LAMELLA_API Trainer {
   Trainer(const Trainer&) = delete;
   Trainer& operator=(const Trainer&) = delete;
 
-  /// One batch: all rows of the sources. Returns the outputs after it.
-  std::vector<double> step(std::span<const RowSource> inputs, const PollFn& poll = {});
+  /// One batch: all rows of the sources. Sets the variables of `reset` (metrics) to zero before it
+  /// and returns the outputs after it.
+  std::vector<double> step(std::span<const RowSource> inputs, const PollFn& poll = {},
+                           std::span<const Variable> reset = {});
   /// All batches. Returns the outputs after the last one.
   std::vector<double> epoch(std::span<const RowSource> inputs, const EpochOptions& options);
   /// Many epochs; `reset` variables are zeroed before each. Returns outputs, (epochs, n) row-major.

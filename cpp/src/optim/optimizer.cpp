@@ -261,8 +261,8 @@ void OptimizerState::lower(const kernels::KernelTable& k, const std::vector<cons
                                                options.global_clip_norm, scales});
   }
 
-  // Small neighbours in memory (parameter, gradient and slots alike) are updated by one call. Threads
-  // share the update of a large one, each with the rows that it has in the products.
+  // Small neighbours in memory (parameter, gradient and slots alike) are updated by one call.
+  // Threads share the update of a large one, each with the rows that it has in the products.
   constexpr std::size_t kLarge = 1 << 16;
   for (std::size_t i = 0; i < n;) {
     if (gradients[i] == nullptr) {

@@ -67,6 +67,14 @@ void feed(Program& p, std::span<const RowSource> inputs, const std::int64_t* ind
   }
 }
 
+void set_to_zero(std::span<const Variable> variables) {
+  for (const Variable& v : variables) {
+    std::lock_guard guard(detail::snapshots_mutex());
+    v.data()->detach_snapshot();
+    std::memset(v.data()->raw(), 0, v.data()->nbytes());
+  }
+}
+
 /// Rows first, first + 1, ... through an inference program.
 void compute(Program& p, std::span<const RowSource> inputs, std::int64_t first, std::int64_t n,
              const Poll* poll) {
@@ -88,6 +96,13 @@ RowSource rows_of(const Tensor& t) {
   return s;
 }
 
+/// floor(r * n / 2^64): for a random r a number below n, with a bias of n / 2^64.
+static std::uint64_t scaled(std::uint64_t r, std::uint64_t n) {
+  const std::uint64_t r1 = r >> 32, r0 = r & 0xFFFFFFFFu, n1 = n >> 32, n0 = n & 0xFFFFFFFFu;
+  const std::uint64_t middle = r1 * n0 + (r0 * n0 >> 32);
+  return r1 * n1 + (middle >> 32) + ((r0 * n1 + (middle & 0xFFFFFFFFu)) >> 32);
+}
+
 std::vector<std::int64_t> shuffled_order(std::int64_t n, std::uint64_t seed, std::int64_t epoch) {
   // Fisher-Yates over splitmix64; the stream depends on seed and epoch only.
   std::uint64_t state = seed * 0x9E3779B97F4A7C15ull ^
@@ -101,8 +116,7 @@ std::vector<std::int64_t> shuffled_order(std::int64_t n, std::uint64_t seed, std
   std::vector<std::int64_t> order(static_cast<std::size_t>(n));
   std::iota(order.begin(), order.end(), std::int64_t{0});
   for (std::size_t i = order.size(); i > 1; --i) {
-    // The bias of the remainder is i / 2^64.
-    const auto j = static_cast<std::size_t>(next() % i);
+    const auto j = static_cast<std::size_t>(scaled(next(), i));
     std::swap(order[i - 1], order[j]);
   }
   return order;
@@ -489,8 +503,10 @@ Trainer::Trainer(const Graph& graph, const Optimizer* optimizer,
 Trainer::~Trainer() = default;
 const Graph& Trainer::graph() const { return impl_->graph; }
 
-std::vector<double> Trainer::step(std::span<const RowSource> inputs, const PollFn& poll) {
+std::vector<double> Trainer::step(std::span<const RowSource> inputs, const PollFn& poll,
+                                  std::span<const Variable> reset) {
   const Impl::Turn turn(*impl_);
+  set_to_zero(reset);
   const std::int64_t rows = common_rows(*impl_->graph.data(), inputs);
   check(rows >= 1, "the batch is empty: expected at least one row");
   Program& p = impl_->program(inputs, rows);
@@ -514,11 +530,7 @@ std::vector<double> Trainer::fit(std::span<const RowSource> inputs, std::int64_t
   const Impl::Turn turn(*impl_);
   std::vector<double> all, values;
   for (std::int64_t e = 0; e < epochs; ++e) {
-    for (const Variable& v : reset) {
-      std::lock_guard guard(detail::snapshots_mutex());
-      v.data()->detach_snapshot();
-      std::memset(v.data()->raw(), 0, v.data()->nbytes());
-    }
+    set_to_zero(reset);
     impl_->epoch(inputs, options, values);
     all.insert(all.end(), values.begin(), values.end());
     ++options.epoch;

@@ -42,6 +42,14 @@ class History(Callback):
             self.history.setdefault(name, []).append(value)
         self.model.history = self
 
+    def _extend(self, first: int, columns: dict[str, list[float]]) -> None:
+        """Append the values of many epochs, by name."""
+        count = len(next(iter(columns.values())))
+        self.epoch.extend(range(first, first + count))
+        for name, values in columns.items():
+            self.history.setdefault(name, []).extend(values)
+        self.model.history = self
+
     def plot(self, path: Any = None, **options: Any) -> Any:
         """Draw loss and metrics over the epochs; see `lamella.plots.history`.
 

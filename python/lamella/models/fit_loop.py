@@ -141,10 +141,9 @@ class FitLoop:
                 self.seed,
                 reset,
             )
-            for row in rows:
-                logs = step.logs(row)
-                history.on_epoch_end(epoch, dict(logs))
-                epoch += 1
+            logs = step.logs(rows[-1])
+            history._extend(epoch, step.columns(rows))
+            epoch += count
             self.epoch = epoch
             # Few calls, and yet the History is complete up to the last quarter
             # second when Ctrl-C comes.

@@ -50,6 +50,7 @@ class Model(Training):
             "_compile_arguments",
             "_steps",
             "_predict_steps",
+            "_fast_batch",
             "_fast_predict",
             "_orders",
             "_compile_trainable",

@@ -45,6 +45,11 @@ class Step:
         """Return the values by name, sorted as Keras sorts them."""
         return {self.names[i]: float(values[i]) for i in self.order}
 
+    def columns(self, rows: np.ndarray) -> dict[str, list[float]]:
+        """Return the values of many epochs, one row each, by name."""
+        columns = rows.T.tolist()
+        return {self.names[i]: columns[i] for i in self.order}
+
 
 class Tracing(Layer):
     """Losses, metrics and graphs of a Model."""
@@ -322,6 +327,7 @@ class Tracing(Layer):
         """Drop everything traced: the model has changed."""
         self.__dict__.pop("_predict_steps", None)
         self.__dict__.pop("_fast_predict", None)
+        self.__dict__.pop("_fast_batch", None)
         self.__dict__.pop("_orders", None)
         if "_steps" in self.__dict__:
             self._steps = {}

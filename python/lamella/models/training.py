@@ -27,6 +27,7 @@ from lamella.models.data import (
     to_array,
     unpack_x_y_sample_weight,
 )
+from lamella.models.fast_batch import FastBatch, zeros_of_metrics
 from lamella.models.fit_loop import (
     FitLoop,
     check_frequency,
@@ -633,6 +634,15 @@ class Training(Tracing):
     def _on_batch(
         self, mode: str, x: Any, y: Any, sample_weight: Any, class_weight: Any
     ) -> dict[str, float]:
+        fast = self.__dict__.get("_fast_batch")
+        if (
+            fast is not None
+            and sample_weight is None
+            and class_weight is None
+            and fast.takes(self, mode, x, y)
+        ):  # the same kind of arrays as last time: straight into C++
+            self._check_targets(fast.template, [x, y])
+            return fast.run(x, y)
         if class_weight is not None:
             if sample_weight is not None:
                 raise ValueError(
@@ -646,16 +656,22 @@ class Training(Tracing):
         self._prepare(feed.template, feed.leaves)
         self._check_targets(feed.template, feed.leaves)
         self.reset_metrics()
-        return run_batches(
+        python = self._runs_python(mode)
+        reset = None if python else zeros_of_metrics(self)
+        logs = run_batches(
             self,
             mode,
             iter([(feed.template, feed.leaves)]),
-            self._runs_python(mode),
+            python,
             None,
             None,
             lambda: False,
             None,
         )
+        if reset is not None and sample_weight is None:
+            step = self._make_step(mode, feed.template, feed.leaves)
+            self._fast_batch = FastBatch(self, mode, step, feed.leaves, reset)
+        return logs
 
     # -- Keras's hooks for custom loops --------------------------------------
 

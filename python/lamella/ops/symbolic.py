@@ -11,7 +11,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from lamella import config
+from lamella import _core, config
 from lamella.ops._operations import ALIASES, BY_CLASS, BY_FUNCTION, OperationKind
 
 __all__ = ["Operation", "apply", "holds_placeholder", "lift"]
@@ -249,4 +249,16 @@ def lift(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
             except Exception as error:
                 return symbolic(error, args, kwargs)
 
-    return functools.wraps(function)(lifted)
+    lifted = functools.wraps(function)(lifted)
+    if _core.has_fast_path(lifted.__name__):
+        return _core.fast_path(lifted, _plain_signature(function))
+    return lifted
+
+
+def _plain_signature(function: Callable[..., Any]) -> inspect.Signature:
+    signature = inspect.signature(function)
+    bare = [
+        p.replace(annotation=inspect.Parameter.empty)
+        for p in signature.parameters.values()
+    ]
+    return inspect.Signature(bare)

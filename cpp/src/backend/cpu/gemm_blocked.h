@@ -71,7 +71,8 @@ void pack_b(const Product<T>& p, std::int64_t n0, std::int64_t nn, std::int64_t 
 template <class T>
 void multiply_blocked(const Product<T>& p, T* packed, const Exec& exec) {
   constexpr int kW = kPanelWidth<T>;
-  const std::int64_t k_block = block_k(p.k);
+  const std::int64_t k_block = block_k(p.k, p.n);
+  const std::int64_t k_packed = kBlockK / k_block * k_block;
   for (std::int64_t n0 = 0; n0 < p.n; n0 += kBlockN) {
     const std::int64_t nn = std::min(kBlockN, p.n - n0);
     std::int64_t block_m = kBlockM;
@@ -81,8 +82,8 @@ void multiply_blocked(const Product<T>& p, T* packed, const Exec& exec) {
     const std::int64_t cuts = std::clamp<std::int64_t>((kManyUnits + blocks - 1) / blocks, 1,
                                                        std::max<std::int64_t>(1, nn / kCutN));
     const std::int64_t cut = (panels + cuts - 1) / cuts * kW;
-    for (std::int64_t k0 = 0; k0 < p.k; k0 += k_block) {
-      const std::int64_t kn = std::min(k_block, p.k - k0);
+    for (std::int64_t k0 = 0; k0 < p.k; k0 += k_packed) {
+      const std::int64_t kn = std::min(k_packed, p.k - k0);
       pack_b(p, n0, nn, k0, kn, packed, exec);
       parallel_for(exec, cuts * blocks, 1, [&](std::int64_t u, std::int64_t) {
         BlockOfA<T> block;
@@ -94,16 +95,20 @@ void multiply_blocked(const Product<T>& p, T* packed, const Exec& exec) {
         for (std::int64_t j = j0; j < j1; j += kW) {
           const Panel panel = next_panel<T>(nn - j);
           const Epilogue<T> epilogue = epilogue_from(p.epilogue, n0 + j);
-          const Segment<T> segment{block.data, packed + j * kn, kn};
-          Tile<T> tile{};
-          tile.segments = &segment;
-          tile.n_segments = 1;
-          tile.a_step = block.step;
-          tile.ldb = panel.width;
-          tile.c = p.c + i * p.ldc + n0 + j;
-          tile.add = p.accumulate || k0 > 0;
-          tile.epilogue = k0 + kn == p.k ? &epilogue : nullptr;
-          run_strips(panel, false, Rows{rows, block.row, block.group, p.ldc}, tile, true);
+          for (std::int64_t kb = 0; kb < kn; kb += k_block) {
+            const std::int64_t some = std::min(k_block, kn - kb);
+            const Segment<T> segment{block.data + kb * block.step,
+                                     packed + j * kn + kb * panel.width, some};
+            Tile<T> tile{};
+            tile.segments = &segment;
+            tile.n_segments = 1;
+            tile.a_step = block.step;
+            tile.ldb = panel.width;
+            tile.c = p.c + i * p.ldc + n0 + j;
+            tile.add = p.accumulate || k0 + kb > 0;
+            tile.epilogue = k0 + kb + some == p.k ? &epilogue : nullptr;
+            run_strips(panel, false, Rows{rows, block.row, block.group, p.ldc}, tile, true);
+          }
         }
       });
     }

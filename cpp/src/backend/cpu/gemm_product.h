@@ -24,9 +24,12 @@ struct Product {
 inline std::int64_t round_up(std::int64_t n, std::int64_t to) { return (n + to - 1) / to * to; }
 
 /// Elements of k that are summed in registers before they are added to memory: at most kBlockK, in
-/// blocks of one size. They depend on k alone.
-inline std::int64_t block_k(std::int64_t k) {
-  const std::int64_t blocks = (k + kBlockK - 1) / kBlockK;
+/// blocks of one size, two at least where threads may take one each (matmul.cpp). They depend on
+/// the second operand alone, so that a row's sums do not depend on how many others there are.
+inline std::int64_t block_k(std::int64_t k, std::int64_t n) {
+  constexpr std::int64_t kLeastShared = 192, kFewColumns = 256;
+  std::int64_t blocks = (k + kBlockK - 1) / kBlockK;
+  if (blocks == 1 && k >= kLeastShared && n <= kFewColumns) blocks = 2;
   return blocks <= 1 ? k : round_up((k + blocks - 1) / blocks, 16);
 }
 

@@ -1,6 +1,7 @@
 // Matrix-vector products: dot products of contiguous rows.
 #pragma once
 
+#include <cmath>
 #include <cstring>
 #include <utility>
 
@@ -13,6 +14,7 @@ inline namespace LAMELLA_ISA_NAMESPACE {
 
 inline constexpr std::int64_t kDotBlock =
     1024;  // elements of k that a dot product sums in registers
+inline constexpr std::int64_t kFewElements = 4;    // of k, for which vectors would be mostly empty
 inline constexpr std::int64_t kRowColumns = 1024;  // columns of a row that are summed at a time
 
 namespace vector_detail {
@@ -102,13 +104,44 @@ inline void dots(const T* rows, std::int64_t ld, int count, const T* v, std::int
   lane_sums(acc, out);
 }
 
+/// out[i * out_step] = rows[i] . v for rows of K elements.
+template <int K, class T>
+void few_elements(const T* rows, std::int64_t ld, const T* v, std::int64_t v_step, T* out,
+                  std::int64_t out_step, std::int64_t n, bool accumulate) {
+  T x[K];
+  for (int k = 0; k < K; ++k) x[k] = v[k * v_step];
+  for (std::int64_t i = 0; i < n; ++i) {
+    T sum = rows[i * ld] * x[0];
+    for (int k = 1; k < K; ++k) sum += rows[i * ld + k] * x[k];
+    T& y = out[i * out_step];
+    y = accumulate ? y + sum : sum;
+  }
+}
+
+/// The same for k (1 to 4) elements.
+template <class T>
+void few_elements(const T* rows, std::int64_t ld, const T* v, std::int64_t v_step, std::int64_t k,
+                  T* out, std::int64_t out_step, std::int64_t n, bool accumulate) {
+  switch (k) {
+    case 1:
+      return few_elements<1>(rows, ld, v, v_step, out, out_step, n, accumulate);
+    case 2:
+      return few_elements<2>(rows, ld, v, v_step, out, out_step, n, accumulate);
+    case 3:
+      return few_elements<3>(rows, ld, v, v_step, out, out_step, n, accumulate);
+    default:
+      return few_elements<4>(rows, ld, v, v_step, out, out_step, n, accumulate);
+  }
+}
+
 /// out[i * out_step] = rows[i] . v for i in [0, n): rows contiguous along k, v with any step.
 template <class T>
 void matrix_vector(const T* rows, std::int64_t ld, const T* v, std::int64_t v_step, std::int64_t k,
                    T* out, std::int64_t out_step, std::int64_t n, bool accumulate,
                    const Epilogue<T>& epilogue) {
   T gathered[kDotBlock];
-  for (std::int64_t k0 = 0; k0 < k; k0 += kDotBlock) {
+  if (k <= kFewElements) few_elements(rows, ld, v, v_step, k, out, out_step, n, accumulate);
+  for (std::int64_t k0 = k <= kFewElements ? k : 0; k0 < k; k0 += kDotBlock) {
     const std::int64_t kn = std::min(kDotBlock, k - k0);
     const T* vb = v + k0 * v_step;
     if (v_step != 1) {
@@ -182,12 +215,48 @@ inline void add_rows(const T* a, std::int64_t a_step, const T* b, std::int64_t l
   }
 }
 
+/// All n (N) columns of a product with one row, where vectors of columns would be mostly empty:
+/// four sums for each, of every fourth element of k.
+template <int N, class T>
+inline void row_by_few_columns(const Product<T>& p) {
+  T sums[4][N] = {};
+  const T* a = p.a;
+  const T* b = p.b;
+  std::int64_t k = p.k;
+  for (; k >= 4; k -= 4, a += 4 * p.a_step, b += 4 * p.ldb) {
+#pragma GCC unroll 4
+    for (int q = 0; q < 4; ++q) {
+      const T x = a[q * p.a_step];
+#pragma GCC unroll 4
+      for (int j = 0; j < N; ++j) sums[q][j] += x * b[q * p.ldb + j];
+    }
+  }
+  for (; k > 0; --k, a += p.a_step, b += p.ldb) {
+    for (int j = 0; j < N; ++j) sums[0][j] += *a * b[j];
+  }
+  for (int j = 0; j < N; ++j) {
+    const T sum = (sums[0][j] + sums[1][j]) + (sums[2][j] + sums[3][j]);
+    p.c[j] = p.accumulate ? p.c[j] + sum : sum;
+  }
+  finish_row(p.epilogue, p.c, N);
+}
+
+/// The same for 2 to 4 columns; false for more.
+template <class T>
+inline bool row_by_few_columns(const Product<T>& p) {
+  if (p.n < 2 || p.n > 4) return false;
+  p.n == 2   ? row_by_few_columns<2>(p)
+  : p.n == 3 ? row_by_few_columns<3>(p)
+             : row_by_few_columns<4>(p);
+  return true;
+}
+
 /// Columns [j0, j1) of a product with one row; b is read row after row.
 template <class T>
 void row_by_matrix(const Product<T>& p, std::int64_t j0, std::int64_t j1) {
   constexpr int kW = Vec<T>::kWidth;
   alignas(64) T sums[kRowColumns];
-  const std::int64_t k_block = block_k(p.k);
+  const std::int64_t k_block = block_k(p.k, p.n);
   for (; j0 < j1; j0 += kRowColumns) {
     const std::int64_t n = std::min(kRowColumns, j1 - j0);
     T* c = p.c + j0;

@@ -35,18 +35,12 @@ void without_k(const Product<T>& p) {
 
 // ---------------------------------------------------------------- in place
 
-/// Rows [m0, m1) and columns [n0, n1).
+/// Rows [m0, m1) and columns [n0, n1), panel by panel, in blocks of k_block elements of k.
 template <class T>
-void multiply_in_place(const Product<T>& p, std::int64_t m0, std::int64_t m1, std::int64_t n0,
-                       std::int64_t n1) {
-  if (p.k <= kThinK) return multiply_thin(p, m0, m1, n0, n1);
-  const std::int64_t columns = n1 - n0;
-  if (m1 - m0 == 1 && !p.tb && columns > (p.k * columns > kSmallB ? 2 : 4) * kPanelWidth<T>) {
-    return row_by_matrix(p, n0, n1);
-  }
+void multiply_panels(const Product<T>& p, std::int64_t m0, std::int64_t m1, std::int64_t n0,
+                     std::int64_t n1, std::int64_t k_block) {
   alignas(64) T packed[kBlockK * kPanelWidth<T>];
   const std::int64_t rows = m1 - m0;
-  const std::int64_t k_block = block_k(p.k);
   // Rows a page apart contend for one set of the first-level cache. Low tiles read them often.
   const bool collide =
       kWideRows<T> < kStrip && p.ldb * static_cast<std::int64_t>(sizeof(T)) % 4096 == 0;
@@ -83,48 +77,63 @@ void multiply_in_place(const Product<T>& p, std::int64_t m0, std::int64_t m1, st
   }
 }
 
+/// Rows [m0, m1) and columns [n0, n1).
+template <class T>
+void multiply_in_place(const Product<T>& p, std::int64_t m0, std::int64_t m1, std::int64_t n0,
+                       std::int64_t n1) {
+  if (p.k <= kThinK) return multiply_thin(p, m0, m1, n0, n1);
+  const std::int64_t columns = n1 - n0;
+  if (m1 - m0 == 1 && !p.tb && columns > (p.k * columns > kSmallB ? 2 : 4) * kPanelWidth<T>) {
+    return row_by_matrix(p, n0, n1);
+  }
+  multiply_panels(p, m0, m1, n0, n1, block_k(p.k, p.n));
+}
+
 // Multiply-adds from which threads share a product: some 4 microseconds, against less than one for
 // waking a spinning thread and waiting for it.
 constexpr std::int64_t kLeastShared = 1 << 18;
 
 // ---------------------------------------------------------------- few rows, many weights
 
-constexpr std::int64_t kPartsOfK = 2;
-constexpr std::int64_t kLargestSums = 16384;  // elements of c that are cheap to add once more
+constexpr std::int64_t kLargestSums = 32768;  // elements of c that are cheap to add once more
 
-/// Whether the sums of a product are computed in kPartsOfK parts of k. Threads that share the
+/// Blocks of k whose sums are computed side by side; 1: one after the other. Threads that share the
 /// columns would all read lines of every row of b. In a training step b is a weight, and writing
-/// a line that another core has read costs the update more than the second thread saves. Parts of
-/// k are rows of b: the rows whose gradients and updates fall to the same thread.
-bool in_parts(std::int64_t m, std::int64_t n, std::int64_t k, bool tb) {
-  return !tb && m > 1 && m <= kFewRows && m * n <= kLargestSums && k > kThinK * kPartsOfK &&
-         m * n * k >= kLeastShared;
+/// a line that another core has read costs the update more than the second thread saves. A block of
+/// k is rows of b: the rows whose gradients and updates fall to the same thread. Either way the
+/// blocks are the same, and added in the same order.
+std::int64_t blocks_side_by_side(std::int64_t m, std::int64_t n, std::int64_t k, bool tb) {
+  if (tb || m == 1 || m > kFewRows || m * n * k < kLeastShared) return 1;
+  const std::int64_t block = block_k(k, n), blocks = (k + block - 1) / block;
+  return m * n * (blocks - 1) <= kLargestSums ? blocks : 1;
 }
 
 template <class T>
-void multiply_in_parts(const Product<T>& p, T* sums, const Exec& exec) {
-  const std::int64_t part = round_up((p.k + kPartsOfK - 1) / kPartsOfK, 8);
+void multiply_in_blocks(const Product<T>& p, std::int64_t blocks, T* sums, const Exec& exec) {
+  const std::int64_t block = block_k(p.k, p.n);
   const std::int64_t columns = 2 * kPanelWidth<T>;
   const std::int64_t across = (p.n + columns - 1) / columns;
-  parallel_for(exec, kPartsOfK * across, 1, [&](std::int64_t u, std::int64_t) {
-    const std::int64_t k0 = u / across * part;
+  parallel_for(exec, blocks * across, 1, [&](std::int64_t u, std::int64_t) {
+    const std::int64_t i = u / across;
     Product<T> q = p;
-    q.k = std::min(part, p.k - k0);
-    q.a = p.a + k0 * p.a_step;
-    q.b = p.b + k0 * p.ldb;
+    q.k = std::min(block, p.k - i * block);
+    q.a = p.a + i * block * p.a_step;
+    q.b = p.b + i * block * p.ldb;
     q.epilogue = {};
-    if (k0 > 0) {
-      q.c = sums;
+    if (i > 0) {
+      q.c = sums + (i - 1) * p.m * p.n;
       q.ldc = p.n;
       q.accumulate = false;
     }
     const std::int64_t j = u % across * columns;
-    multiply_in_place(q, 0, p.m, j, std::min(p.n, j + columns));
+    multiply_panels(q, 0, p.m, j, std::min(p.n, j + columns), q.k);
   });
   for (std::int64_t i = 0; i < p.m; ++i) {
     T* c = p.c + i * p.ldc;
-    const T* more = sums + i * p.n;
-    for (std::int64_t j = 0; j < p.n; ++j) c[j] += more[j];
+    for (std::int64_t more = 1; more < blocks; ++more) {
+      const T* from = sums + ((more - 1) * p.m + i) * p.n;
+      for (std::int64_t j = 0; j < p.n; ++j) c[j] += from[j];
+    }
     finish_row(p.epilogue, c, p.n);
   }
 }
@@ -186,15 +195,16 @@ void multiply(Product<T> p, T* workspace, const Exec& exec) {
     q.tb = false;
     q.ldc = p.m;
     q.epilogue.bias_step = 0;
-    multiply_medium(q, exec);
+    if (q.k > kDotBlock || !row_by_few_columns(q)) multiply_medium(q, exec);
   } else if (p.n == 1 && p.a_step == 1) {
     by_dots(p, exec);
   } else if (p.m == 1 && p.tb) {
     by_dots(p, exec);
   } else if (workspace != nullptr && is_large(p.m, p.n, p.k)) {
     multiply_blocked(p, workspace, exec);
-  } else if (workspace != nullptr && in_parts(p.m, p.n, p.k, p.tb)) {
-    multiply_in_parts(p, workspace, exec);
+  } else if (const auto blocks = blocks_side_by_side(p.m, p.n, p.k, p.tb);
+             workspace != nullptr && blocks > 1) {
+    multiply_in_blocks(p, blocks, workspace, exec);
   } else {
     multiply_medium(p, exec);
   }
@@ -239,14 +249,14 @@ void multiply_all(const MatmulArgs& p, const Exec& exec) {
 
 std::size_t matmul_workspace(const MatmulArgs& p) {
   const std::size_t item = p.dtype == DType::kFloat32 ? 4 : 8;
-  if (p.batch == 1 && in_parts(p.m, p.n, p.k, p.tb)) {
-    return static_cast<std::size_t>(p.m * p.n) * item;
+  if (const auto blocks = blocks_side_by_side(p.m, p.n, p.k, p.tb); p.batch == 1 && blocks > 1) {
+    return static_cast<std::size_t>((blocks - 1) * p.m * p.n) * item;
   }
   if (!is_large(p.m, p.n, p.k)) return 0;
   const std::int64_t k = std::min(p.k, kBlockK);
   const std::int64_t n = std::min(p.n, kBlockN);
-  return item * static_cast<std::size_t>(item == 4 ? packed_size<float>(k, n)
-                                                   : packed_size<double>(k, n));
+  return item *
+         static_cast<std::size_t>(item == 4 ? packed_size<float>(k, n) : packed_size<double>(k, n));
 }
 
 void matmul_kernel(const MatmulArgs& p, const Exec& exec) {

@@ -392,6 +392,12 @@ void feed_row(const char* row, To* out, int64_t n, bool to_bool) {
   }
 }
 
+/// Copies rows of kBytes bytes each; row_at gives their addresses.
+template <std::size_t kBytes, class F>
+void copy_small_rows(const F& row_at, int64_t n, char* dst) {
+  for (int64_t i = 0; i < n; ++i) std::memcpy(dst + i * kBytes, row_at(i), kBytes);
+}
+
 void feed_kernel(const FeedArgs& args, const Exec& exec) {
   if (args.row_items == 0) return;
   const auto typed = [&]<class From, class To>(TypeTag<From>, TypeTag<To>, bool to_bool) {
@@ -404,13 +410,26 @@ void feed_kernel(const FeedArgs& args, const Exec& exec) {
         const int64_t r = args.index != nullptr ? args.index[i] : args.first + i;
         return src + r * args.row_stride_bytes + k0 * kItem;
       };
+      const int64_t bytes = (k1 - k0) * kItem;
+      if (args.index == nullptr && bytes == args.row_stride_bytes) {
+        feed_row<From>(row_at(begin), dst + begin * args.row_items, (end - begin) * args.row_items,
+                       to_bool);
+        return;
+      }
+      if (std::is_same_v<From, To> && !to_bool && k1 - k0 == args.row_items) {
+        const auto from = [&](int64_t i) { return row_at(begin + i); };
+        char* to = reinterpret_cast<char*>(dst + begin * args.row_items);
+        if (bytes == 4) return copy_small_rows<4>(from, end - begin, to);
+        if (bytes == 8) return copy_small_rows<8>(from, end - begin, to);
+        if (bytes == 16) return copy_small_rows<16>(from, end - begin, to);
+      }
       for (int64_t i = begin; i < end; ++i) {
         // Shuffled rows lie anywhere in memory: the first lines of the rows to come are asked for
         // now, so that the processor waits for them once and not row by row.
         if (args.index != nullptr && i + kRowsAhead < end) {
           const char* ahead = row_at(i + kRowsAhead);
-          const int64_t bytes = std::min<int64_t>(kBytesAhead, (k1 - k0) * kItem);
-          for (int64_t b = 0; b < bytes; b += 64) __builtin_prefetch(ahead + b);
+          for (int64_t b = 0; b < std::min(kBytesAhead, bytes); b += 64)
+            __builtin_prefetch(ahead + b);
         }
         feed_row<From>(row_at(i), dst + i * args.row_items + k0, k1 - k0, to_bool);
       }

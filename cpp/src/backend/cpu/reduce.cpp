@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 #include <limits>
 
 #include "backend/cpu/kernel_list.h"
@@ -713,8 +714,24 @@ void visit_number(DType t, F&& f) {
 
 }  // namespace
 
+namespace {
+
+/// Whether a reduction of one element gives that element.
+bool keeps_single(ReduceOp op) {
+  return op == ReduceOp::kSum || op == ReduceOp::kProd || op == ReduceOp::kMax ||
+         op == ReduceOp::kMin || op == ReduceOp::kMean;
+}
+
+}  // namespace
+
 void reduce_kernel(const ReduceArgs& args, const Exec& exec) {
   if (args.outer == 0 || args.inner == 0) return;
+  if (args.n == 1 && keeps_single(args.op)) {
+    if (args.y != args.x)
+      std::memcpy(args.y, args.x,
+                  static_cast<std::size_t>(args.outer * args.inner) * size_of(args.dtype));
+    return;
+  }
   if (args.op == ReduceOp::kAny || args.op == ReduceOp::kAll) return reduce_bool(args, exec);
   visit_number(args.dtype, [&]<class T>(TypeTag<T>) {
     switch (args.op) {

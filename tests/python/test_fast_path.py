@@ -1,0 +1,136 @@
+"""Functions of ops with a direct path: the same as the Python functions behind them."""
+
+from __future__ import annotations
+
+import inspect
+import pickle
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+import lamella
+from lamella import _core, ops
+
+A = np.arange(6, dtype="float32").reshape(2, 3) - 2
+T = ops.convert_to_tensor(A)
+U = ops.convert_to_tensor(A[::-1] * 2)
+SQUARE = ops.convert_to_tensor(np.arange(9, dtype="float32").reshape(3, 3))
+NAMES = [n for n in ops.__all__ if _core.has_fast_path(n)]
+
+CALLS = {
+    "sum": [((T,), {}), ((T, 1), {}), ((T,), {"axis": (0, 1), "keepdims": True})],
+    "mean": [((T, -1), {}), ((T,), {"axis": [0]}), ((), {"x": T, "axis": 0})],
+    "max": [((T,), {}), ((T, 0, True), {}), ((T,), {"initial": 9.0})],
+    "min": [((T,), {}), ((T,), {"axis": 1, "initial": -9.0}), ((T, None, False), {})],
+    "prod": [((T,), {}), ((T, 1), {"dtype": "float64"})],
+    "var": [((T,), {}), ((T, ()), {}), ((T, 0), {"keepdims": True})],
+    "logsumexp": [((T,), {}), ((T, 1), {})],
+    "softmax": [((T,), {}), ((T, 0), {}), ((T,), {"axis": None})],
+    "log_softmax": [((T,), {}), ((T,), {"axis": 0})],
+    "expand_dims": [((T, 0), {}), ((T, -1), {}), ((T, (0, 2)), {})],
+    "matmul": [((T, SQUARE), {}), ((T,), {"x2": SQUARE}), ((A, SQUARE), {})],
+    "add": [((T, U), {}), ((T, 2), {}), ((T, A), {})],
+    "subtract": [((T, U), {}), ((2.0, T), {})],
+    "multiply": [((T, U), {}), ((T, A.astype("int32")), {})],
+    "divide": [((T, U + 9), {}), ((T,), {"x2": 3})],
+    "maximum": [((T, U), {}), ((T, 0), {})],
+    "minimum": [((T, U), {}), ((0, T), {})],
+    "reshape": [((T, (3, 2)), {}), ((T, (-1,)), {}), ((T, [6]), {}), ((T, 6), {})],
+    "transpose": [((T,), {}), ((T, (1, 0)), {}), ((T,), {"axes": None})],
+    "where": [((T > 0, T, U), {}), ((T > 0, T, 0.0), {}), ((T > 0,), {})],
+    "concatenate": [(([T, U],), {}), (((T, U), 1), {}), (([T, A],), {"axis": None})],
+    "stack": [(([T, U],), {}), (([T, U],), {"axis": -1}), ((T,), {})],
+}
+
+
+def arrays(result):
+    results = result if isinstance(result, tuple | list) else [result]
+    return [np.asarray(r) for r in results]
+
+
+def test_the_table_is_complete():
+    assert sorted(CALLS) == sorted(NAMES)
+
+
+@pytest.mark.parametrize("name", sorted(CALLS))
+def test_direct_and_general_agree(name):
+    function = getattr(ops, name)
+    for args, kwargs in CALLS[name]:
+        # Variables and arrays always go the general way.
+        slow = [a.numpy() if type(a) is type(T) else a for a in args]
+        named = {k: v.numpy() if type(v) is type(T) else v for k, v in kwargs.items()}
+        for got, want in zip(
+            arrays(function(*args, **kwargs)),
+            arrays(function(*slow, **named)),
+            strict=True,
+        ):
+            assert got.dtype == want.dtype
+            np.testing.assert_array_equal(got, want)
+
+
+@pytest.mark.parametrize("name", sorted(CALLS))
+def test_looks_like_a_function_of_ops(name):
+    function = getattr(ops, name)
+    assert pickle.loads(pickle.dumps(function)) is function
+    assert function.__name__ == name
+    parameters = list(inspect.signature(function).parameters.values())
+    assert parameters
+    assert len(function.__doc__) > 5
+    with pytest.raises(TypeError):
+        function()
+    with pytest.raises(TypeError):
+        function(*[T] * (len(parameters) + 1))
+    with pytest.raises(TypeError):
+        function(T, nonsense=1)
+
+
+def test_integers_and_other_types_go_the_general_way():
+    whole = ops.convert_to_tensor(np.array([1, 2, 4], "int32"))
+    assert ops.mean(whole).dtype == "float32"
+    assert ops.sum(whole > 1).dtype == "int32"
+    assert ops.matmul(whole, whole).dtype == "int32"
+    assert ops.max(ops.convert_to_tensor(np.array([3, 9], "uint8"))).dtype == "uint8"
+    assert ops.add(T, ops.cast(U, "float64")).dtype == "float64"
+    assert ops.stack([whole, whole]).dtype == "int32"
+
+
+def test_errors_are_those_of_the_python_functions():
+    for call in (
+        lambda: ops.sum(T, axis=2),
+        lambda: ops.reshape(T, (4, 2)),
+        lambda: ops.reshape(T, (-1, -1)),
+        lambda: ops.matmul(T, T),
+        lambda: ops.concatenate([T, SQUARE], axis=1),
+        lambda: ops.expand_dims(T, 7),
+        lambda: ops.softmax(T, 5),
+    ):
+        with pytest.raises(ValueError, match=r"\w+: "):
+            call()
+    with pytest.raises(ValueError, match="x1 and x2 must both be given"):
+        ops.where(T > 0, T)
+
+
+def test_gradients_and_traces_pass_through():
+    def f(x):
+        y = ops.concatenate([ops.softmax(x), ops.transpose(ops.reshape(x, (3, 2)))])
+        return ops.sum(ops.where(y > 0, y, ops.square(y))) + ops.mean(
+            ops.max(y, axis=1)
+        )
+
+    slope = lamella.grad(f)(T).numpy()
+    for i, j in ((0, 0), (1, 2)):
+        step = np.zeros_like(A, dtype="float64")
+        step[i, j] = 1e-6
+        up, down = (float(f(ops.convert_to_tensor(A + s))) for s in (step, -step))
+        assert slope[i, j] == pytest.approx((up - down) / 2e-6, rel=1e-3, abs=1e-4)
+    inputs = lamella.Input((3,))
+    model = lamella.Model(inputs, ops.sum(ops.softmax(inputs, axis=-1), axis=-1))
+    np.testing.assert_allclose(model.predict(A, verbose=0), np.ones(2), rtol=1e-6)
+
+
+def test_results_do_not_share_memory_with_what_may_change():
+    x = ops.convert_to_tensor(np.ones((2, 3), "float32"))
+    results = [ops.reshape(x, (3, 2)), ops.transpose(x), ops.sum(x, axis=())]
+    total = [float(np.asarray(r).sum()) for r in results]
+    assert all(a == b for a, b in pairwise(total))
