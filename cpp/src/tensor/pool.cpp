@@ -10,6 +10,9 @@
 #if defined(__unix__) || defined(__APPLE__)
 #include <pthread.h>
 #endif
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
 
 #include "tensor/tensor_impl.h"
 
@@ -17,6 +20,8 @@ namespace lamella::detail {
 namespace {
 
 constexpr std::size_t kAlignment = 64;
+constexpr std::size_t kHugePage = std::size_t{2} << 20;
+constexpr std::size_t kHugeBlock = 2 * kHugePage;
 constexpr std::size_t kMaxCachedBlock = std::size_t{64} << 20;
 constexpr std::size_t kMaxCached = std::size_t{256} << 20;
 constexpr int kClasses = 64 * 4;
@@ -66,6 +71,20 @@ Pool& pool() {
 
 std::atomic<std::size_t> allocations{0};
 
+std::align_val_t alignment_of(std::size_t rounded) {
+  return std::align_val_t{rounded >= kHugeBlock ? kHugePage : kAlignment};
+}
+
+/// Blocks from kHugeBlock on begin at a huge page and ask the system for such pages: a training
+/// step that walks through 200 MB would otherwise wait for address translations, 4 KB at a time.
+void* allocate_block(std::size_t rounded) {
+  void* block = ::operator new(rounded, alignment_of(rounded));
+#if defined(__linux__) && defined(MADV_HUGEPAGE)
+  if (rounded >= kHugeBlock) madvise(block, rounded / kHugePage * kHugePage, MADV_HUGEPAGE);
+#endif
+  return block;
+}
+
 void* take(std::size_t rounded) {
   Pool& p = pool();
   {
@@ -78,7 +97,7 @@ void* take(std::size_t rounded) {
       return block;
     }
   }
-  return ::operator new(rounded, std::align_val_t{kAlignment});
+  return allocate_block(rounded);
 }
 
 void give(void* block, std::size_t rounded) {
@@ -91,7 +110,7 @@ void give(void* block, std::size_t rounded) {
       return;
     }
   }
-  ::operator delete(block, std::align_val_t{kAlignment});
+  ::operator delete(block, alignment_of(rounded));
 }
 
 }  // namespace

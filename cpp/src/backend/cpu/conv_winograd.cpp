@@ -99,7 +99,9 @@ void transform_output(const Problem& p, const Plan& q, const float* m, const Til
   const std::int64_t row_step = p.grid[1] * p.n;
   float* first = out + (tile.image * p.grid[0] + tile.top) * row_step + tile.left * p.n + j;
   const bool relu = epilogue.act == Activation::kRelu;
+  const bool full = rows >= kTileOut && across >= kTileOut;
   const auto vector = [&](auto whole, std::int64_t at, std::int64_t left) {
+    Watch here;  // of its own, which a register holds
     WinogradVec bias = WinogradVec::zero();
     if (epilogue.bias != nullptr) bias = WinogradVec::load_partial(epilogue.bias + j + at, left);
     transform_square<kTileIn, kTileOut>(
@@ -109,13 +111,14 @@ void transform_output(const Problem& p, const Plan& q, const float* m, const Til
           return whole ? WinogradVec::load(point) : WinogradVec::load_partial(point, left);
         },
         [&](int r, int c, WinogradVec y) {
-          if (r >= rows || c >= across) return;
-          watch.see(y);
+          if (!full && (r >= rows || c >= across)) return;
+          here.see(y);
           y = y + bias;
           if (relu) y = {relu_of(y.v)};
           float* pixel = first + r * row_step + c * p.n + at;
           whole ? y.store(pixel) : y.store_partial(pixel, left);
         });
+    watch.see(here);
   };
   std::int64_t at = 0;
   for (; at + kW <= columns; at += kW) vector(std::true_type{}, at, kW);
@@ -130,8 +133,11 @@ void transform_output(const Problem& p, const Plan& q, const float* m, const Til
 
 /// m[point][tile][columns] = v[point][tile][k] * u[point][k][columns from j on].
 void multiply(const Problem& p, const Plan& q, const float* v, const float* u, std::int64_t count,
-              std::int64_t j, std::int64_t columns, std::int64_t pitch, float* m) {
+              std::int64_t j, std::int64_t columns, std::int64_t pitch, float* m, Ahead& pixels,
+              Ahead& results) {
   for (std::int64_t point = 0; point < kTilePoints; ++point) {
+    pixels.ask(kTilePoints - point);
+    results.ask(kTilePoints - point);
     for (std::int64_t at = 0; at < columns; at += kPanelWidth<float>) {
       const Panel panel = next_panel<float>(columns - at);
       Tile<float> tile{};
@@ -188,10 +194,13 @@ bool run(const Problem& p, const float* x, const float* w, const Epilogue<float>
       tile_to_points<kTileIn>(source, tile.image, tile.top - p.pad[0], tile.left - p.pad[1],
                               to_points, v + i * p.k, q.v_plane);
     }
+    Ahead pixels(q.grid, first + count, q.block, x, p.batch * p.source[0] * p.source[1] * p.k,
+                 false);
+    Ahead results(q.grid, first, count, out, p.batch * p.grid[0] * p.grid[1] * p.n, true);
     for (std::int64_t g = q.groups * split / q.splits; g < q.groups * (split + 1) / q.splits; ++g) {
       const std::int64_t j = g * kGroup;
       const std::int64_t columns = std::min(kGroup, p.n - j);
-      multiply(p, q, v, u, count, j, columns, pitch, m);
+      multiply(p, q, v, u, count, j, columns, pitch, m, pixels, results);
       for (std::int64_t i = 0; i < count; ++i) {
         transform_output(p, q, m + i * pitch, tile_at(q.grid, first + i), j, columns, epilogue, out,
                          watch);

@@ -70,11 +70,37 @@ struct Images {
   const float* zeros;
 };
 
-/// to[point * plane + channel] from the kFrom x kFrom pixels whose first is at (top, left).
+/// to[point * plane + channel] from kFrom x kFrom pixels; `at` gives a pixel's address.
+template <int kFrom, class One, class At>
+EIGEN_ALWAYS_INLINE void pixels_to_points(At at, std::int64_t channels, One one, float* to,
+                                          std::int64_t plane) {
+  constexpr int kW = WinogradVec::kWidth;
+  std::int64_t c = 0;
+  for (; c + kW <= channels; c += kW) {
+    transform_square<kFrom, kTileIn>(
+        one, [&](int i, int j) { return WinogradVec::load(at(i, j) + c); },
+        [&](int i, int j, WinogradVec t) { t.store(to + (i * kTileIn + j) * plane + c); });
+  }
+  if (const std::int64_t rest = channels - c; rest > 0) {
+    transform_square<kFrom, kTileIn>(
+        one, [&](int i, int j) { return WinogradVec::load_partial(at(i, j) + c, rest); },
+        [&](int i, int j, WinogradVec t) {
+          t.store_partial(to + (i * kTileIn + j) * plane + c, rest);
+        });
+  }
+}
+
+/// The same from the pixels whose first is at (top, left), zeros outside the image.
 template <int kFrom, class One>
 inline void tile_to_points(const Images& x, std::int64_t image, std::int64_t top, std::int64_t left,
                            One one, float* to, std::int64_t plane) {
-  constexpr int kW = WinogradVec::kWidth;
+  if (top >= 0 && left >= 0 && top + kFrom <= x.size[0] && left + kFrom <= x.size[1]) {
+    const std::int64_t row = x.size[1] * x.pixel;
+    const float* first = x.data + ((image * x.size[0] + top) * x.size[1] + left) * x.pixel;
+    pixels_to_points<kFrom>([&](int i, int j) { return first + i * row + j * x.pixel; }, x.channels,
+                            one, to, plane);
+    return;
+  }
   const float* pixel[kFrom][kFrom];
   for (int i = 0; i < kFrom; ++i) {
     const std::int64_t row = top + i;
@@ -85,25 +111,42 @@ inline void tile_to_points(const Images& x, std::int64_t image, std::int64_t top
           inside ? x.data + ((image * x.size[0] + row) * x.size[1] + column) * x.pixel : x.zeros;
     }
   }
-  std::int64_t c = 0;
-  for (; c + kW <= x.channels; c += kW) {
-    transform_square<kFrom, kTileIn>(
-        one, [&](int i, int j) { return WinogradVec::load(pixel[i][j] + c); },
-        [&](int i, int j, WinogradVec t) { t.store(to + (i * kTileIn + j) * plane + c); });
-  }
-  if (const std::int64_t rest = x.channels - c; rest > 0) {
-    transform_square<kFrom, kTileIn>(
-        one, [&](int i, int j) { return WinogradVec::load_partial(pixel[i][j] + c, rest); },
-        [&](int i, int j, WinogradVec t) {
-          t.store_partial(to + (i * kTileIn + j) * plane + c, rest);
-        });
-  }
+  pixels_to_points<kFrom>([&](int i, int j) { return pixel[i][j]; }, x.channels, one, to, plane);
 }
+
+/// What a block of tiles will read or write, asked for line by line while the products of another
+/// keep the processor busy: most pixels come from memory, and each is touched once or twice.
+class Ahead {
+ public:
+  /// About the pixels that `count` tiles from `first` on cover: tiles lie as pixels do.
+  Ahead(const TileGrid& grid, std::int64_t first, std::int64_t count, const float* data,
+        std::int64_t floats, bool writes)
+      : at_(data + floats * std::min(first, grid.tiles) / grid.tiles),
+        end_(data + floats * std::min(first + count, grid.tiles) / grid.tiles),
+        writes_(writes) {}
+
+  /// Asks for the next part of what is left, of so many equal ones.
+  void ask(std::int64_t parts) {
+    constexpr std::int64_t kLine = 64 / sizeof(float);
+    const float* stop = at_ + (end_ - at_) / parts;
+    if (writes_) {
+      for (; at_ < stop; at_ += kLine) __builtin_prefetch(at_, 1, 2);
+    } else {
+      for (; at_ < stop; at_ += kLine) __builtin_prefetch(at_, 0, 2);
+    }
+  }
+
+ private:
+  const float* at_;
+  const float* end_;
+  bool writes_;
+};
 
 /// Sums up what is zero for every finite number, and NaN for the others.
 class Watch {
  public:
   void see(WinogradVec y) { sum_ = fma(y, WinogradVec::zero(), sum_); }
+  void see(const Watch& other) { sum_ = sum_ + other.sum_; }
   bool finite() const { return sum(sum_) == 0.0F; }
 
  private:

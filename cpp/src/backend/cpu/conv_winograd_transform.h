@@ -101,9 +101,10 @@ inline void weights_from_points(const WinogradVec (&m)[6], WinogradVec (&w)[3]) 
 }
 
 /// out(i, j, .) for i, j < kTo gets the transform of in(i, j), i, j < kFrom, by `one` along each
-/// axis. Both are callables, so that values go straight from and to memory.
+/// axis. Both are callables, so that values go straight from and to memory. Always inlined: what
+/// the callables keep between calls stays in registers.
 template <int kFrom, int kTo, class One, class In, class Out>
-inline void transform_square(One one, In in, Out out) {
+EIGEN_ALWAYS_INLINE void transform_square(One one, In in, Out out) {
   WinogradVec half[kTo][kFrom];
 #pragma GCC unroll 8
   for (int j = 0; j < kFrom; ++j) {

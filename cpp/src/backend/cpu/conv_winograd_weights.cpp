@@ -52,8 +52,11 @@ struct Plan {
 
 /// total[point][c][columns from j on] (+)= the sum over a block's tiles of x[point] dy[point].
 void multiply(const ConvGeometry& g, const Plan& q, const float* x, const float* dy,
-              std::int64_t count, std::int64_t j, std::int64_t columns, bool add, float* total) {
+              std::int64_t count, std::int64_t j, std::int64_t columns, bool add, float* total,
+              Ahead& x_next, Ahead& dy_next) {
   for (std::int64_t point = 0; point < kTilePoints; ++point) {
+    x_next.ask(kTilePoints - point);
+    dy_next.ask(kTilePoints - point);
     for (std::int64_t at = 0; at < columns; at += kPanelWidth<float>) {
       const Segment<float> segment{x + point * q.x_plane, dy + point * q.dy_plane + at, count};
       Tile<float> tile{};
@@ -137,8 +140,11 @@ bool run_winograd(const ConvBackwardWeightsArgs& args, const Exec& exec) {
         tile_to_points<kTileOut>(dy, tile.image, tile.top, tile.left, gradient_to_points,
                                  dy_points + i * columns, q.dy_plane);
       }
+      Ahead x_next(q.grid, first + count, q.block, x.data, g.n * g.in[1] * g.in[2] * g.c, false);
+      Ahead dy_next(q.grid, first + count, q.block, static_cast<const float*>(args.dy),
+                    g.n * g.out[1] * g.out[2] * g.o, false);
       multiply(g, q, x_points, dy_points, count, j, columns, b > begin,
-               totals + part * kTilePoints * q.total_plane);
+               totals + part * kTilePoints * q.total_plane, x_next, dy_next);
     }
     slots.give(slot);
   });
