@@ -241,6 +241,9 @@ TEST(Matmul, SharedSizes) {
       check<double>({10, 256, 192, ta, false, accumulate, true, Activation::kRelu, 1, 2}, r);
       check<float>({8, 40, 2200, ta, false, accumulate, true, Activation::kTanh, 1, 0}, r);
       check<float>({32, 40, 500, ta, false, accumulate, false, Activation::kNone, 2, 0}, r);
+      check<float>({32, 128, 4100, ta, false, accumulate, true, Activation::kRelu, 1, 0}, r);
+      check<float>({64, 256, 2100, ta, false, accumulate, false, Activation::kNone, 2, 0}, r);
+      check<double>({20, 600, 2048, ta, true, accumulate, false, Activation::kNone, 1, 3}, r);
       check<float>({130, 140, 64, ta, true, accumulate, false, Activation::kNone, 1, 1}, r);
       check<double>({784, 100, 32, ta, false, accumulate, false, Activation::kNone, 1, 0}, r);
       for (const i64 m : {2, 3, 4, 5})
@@ -274,6 +277,7 @@ TEST(Matmul, ARowDoesNotDependOnTheOthers) {
                              {300, 130},
                              {200, 256},
                              {1100, 90},
+                             {2100, 128},
                              {700, 7},
                              {700, 33},
                              {700, 300},

@@ -77,10 +77,15 @@ void multiply_blocked(const Product<T>& p, T* packed, const Exec& exec) {
     const std::int64_t nn = std::min(kBlockN, p.n - n0);
     std::int64_t block_m = kBlockM;
     while (block_m > kFewestRows && (p.m + block_m - 1) / block_m < kManyUnits) block_m -= kStrip;
-    const std::int64_t blocks = (p.m + block_m - 1) / block_m;
+    std::int64_t blocks = (p.m + block_m - 1) / block_m;
     const std::int64_t panels = (nn + kW - 1) / kW;
+    const std::int64_t narrowest = blocks < kManyUnits / 4 ? kCutN / 2 : kCutN;
     const std::int64_t cuts = std::clamp<std::int64_t>((kManyUnits + blocks - 1) / blocks, 1,
-                                                       std::max<std::int64_t>(1, nn / kCutN));
+                                                       std::max<std::int64_t>(1, nn / narrowest));
+    if (cuts == 1 && blocks > 1) {  // as many rows for each of two threads
+      block_m = (p.m + round_up(blocks, 2) - 1) / round_up(blocks, 2);
+      blocks = (p.m + block_m - 1) / block_m;
+    }
     const std::int64_t cut = (panels + cuts - 1) / cuts * kW;
     for (std::int64_t k0 = 0; k0 < p.k; k0 += k_packed) {
       const std::int64_t kn = std::min(k_packed, p.k - k0);

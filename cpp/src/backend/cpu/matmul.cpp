@@ -16,10 +16,13 @@ constexpr std::int64_t kFewRows = 64;         // up to here b's panels are not w
 constexpr std::int64_t kFewColumns = 96;      // and a's rows not worth copying
 constexpr std::int64_t kStripsToPack = 4;     // or up to here, where b's rows collide
 constexpr std::int64_t kSmallB = 8192;        // elements of b that stay in the first-level cache
+constexpr std::int64_t kLongK = 2048;         // of which packed panels serve even few rows
 constexpr std::int64_t kLargeCost = 1 << 22;  // multiply-adds from which blocking pays
 
-bool is_large(std::int64_t m, std::int64_t n, std::int64_t k) {
-  return m > kFewRows && n > kFewColumns && k > 0 && m * n >= (kLargeCost + k - 1) / k;
+/// `ta`: the rows of op(a) lie apart, which a copy mends.
+bool is_large(std::int64_t m, std::int64_t n, std::int64_t k, bool ta) {
+  return m > (k >= kLongK || (ta && k >= kLongK / 8) ? kFewRows / 4 : kFewRows) &&
+         n > kFewColumns && k > 0 && m * n >= (kLargeCost + k - 1) / k;
 }
 
 // ---------------------------------------------------------------- no product at all
@@ -93,9 +96,18 @@ void multiply_in_place(const Product<T>& p, std::int64_t m0, std::int64_t m1, st
 // waking a spinning thread and waiting for it.
 constexpr std::int64_t kLeastShared = 1 << 18;
 
+/// About `grain` of n items, such that there is one chunk or an even number: two threads then meet
+/// in the middle, as in all other loops.
+std::int64_t even_grain(std::int64_t n, std::int64_t grain) {
+  if (n <= grain) return n;
+  const std::int64_t chunks = round_up((n + grain - 1) / grain, 2);
+  return (n + chunks - 1) / chunks;
+}
+
 // ---------------------------------------------------------------- few rows, many weights
 
-constexpr std::int64_t kLargestSums = 32768;  // elements of c that are cheap to add once more
+constexpr std::int64_t kLeastAdded = 8192;      // elements of c that a thread finishes
+constexpr std::int64_t kLargestSums = 1 << 16;  // elements of c that are cheap to add once more
 
 /// Blocks of k whose sums are computed side by side; 1: one after the other. Threads that share the
 /// columns would all read lines of every row of b. In a training step b is a weight, and writing
@@ -103,7 +115,7 @@ constexpr std::int64_t kLargestSums = 32768;  // elements of c that are cheap to
 /// k is rows of b: the rows whose gradients and updates fall to the same thread. Either way the
 /// blocks are the same, and added in the same order.
 std::int64_t blocks_side_by_side(std::int64_t m, std::int64_t n, std::int64_t k, bool tb) {
-  if (tb || m == 1 || m > kFewRows || m * n * k < kLeastShared) return 1;
+  if (tb || m == 1 || m > 4 * kFewRows || m * n * k < kLeastShared) return 1;
   const std::int64_t block = block_k(k, n), blocks = (k + block - 1) / block;
   return m * n * (blocks - 1) <= kLargestSums ? blocks : 1;
 }
@@ -128,23 +140,20 @@ void multiply_in_blocks(const Product<T>& p, std::int64_t blocks, T* sums, const
     const std::int64_t j = u % across * columns;
     multiply_panels(q, 0, p.m, j, std::min(p.n, j + columns), q.k);
   });
-  for (std::int64_t i = 0; i < p.m; ++i) {
-    T* c = p.c + i * p.ldc;
-    for (std::int64_t more = 1; more < blocks; ++more) {
-      const T* from = sums + ((more - 1) * p.m + i) * p.n;
-      for (std::int64_t j = 0; j < p.n; ++j) c[j] += from[j];
-    }
-    finish_row(p.epilogue, c, p.n);
-  }
+  parallel_for(exec, p.m, even_grain(p.m, kLeastAdded / p.n + 1),
+               [&](std::int64_t i0, std::int64_t i1) {
+                 for (std::int64_t i = i0; i < i1; ++i) {
+                   T* c = p.c + i * p.ldc;
+                   for (std::int64_t more = 1; more < blocks; ++more) {
+                     const T* from = sums + ((more - 1) * p.m + i) * p.n;
+                     for (std::int64_t j = 0; j < p.n; ++j) c[j] += from[j];
+                   }
+                   finish_row(p.epilogue, c, p.n);
+                 }
+               });
 }
 
 // ---------------------------------------------------------------- medium
-
-/// An even number of chunks, so that two threads meet in the middle, as in all other loops.
-std::int64_t even_chunks(std::int64_t n, std::int64_t grain) {
-  const std::int64_t chunks = (n + grain - 1) / grain;
-  return std::max<std::int64_t>(1, (n + round_up(chunks, 2) - 1) / round_up(chunks, 2));
-}
 
 template <class T>
 void multiply_medium(const Product<T>& p, const Exec& exec) {
@@ -156,7 +165,7 @@ void multiply_medium(const Product<T>& p, const Exec& exec) {
   if (p.m > kFewRows && !(p.tb && p.n >= 4 * kPanelWidth<T>)) {
     const std::int64_t grain = round_up(kGemmGrain / std::max<std::int64_t>(1, p.n * p.k), kStrip);
     const std::int64_t fewest = (p.tb ? 6 : 2) * kStrip;  // every unit packs b again
-    parallel_for(exec, p.m, even_chunks(p.m, std::max(fewest, grain)),
+    parallel_for(exec, p.m, even_grain(p.m, std::max(fewest, grain)),
                  [&](std::int64_t i0, std::int64_t i1) { multiply_in_place(p, i0, i1, 0, p.n); });
     return;
   }
@@ -175,8 +184,9 @@ void multiply_medium(const Product<T>& p, const Exec& exec) {
 
 // ---------------------------------------------------------------- dispatch
 
+/// `alone`: not one of a batch; then `workspace` is what matmul_workspace asks for.
 template <class T>
-void multiply(Product<T> p, T* workspace, const Exec& exec) {
+void multiply(Product<T> p, T* workspace, bool alone, const Exec& exec) {
   if (p.tb && p.k == 1 && p.ldb == 1) p.tb = false;  // one row, whichever way it is seen
   if (p.k == 0) {
     without_k(p);
@@ -200,11 +210,10 @@ void multiply(Product<T> p, T* workspace, const Exec& exec) {
     by_dots(p, exec);
   } else if (p.m == 1 && p.tb) {
     by_dots(p, exec);
-  } else if (workspace != nullptr && is_large(p.m, p.n, p.k)) {
-    multiply_blocked(p, workspace, exec);
-  } else if (const auto blocks = blocks_side_by_side(p.m, p.n, p.k, p.tb);
-             workspace != nullptr && blocks > 1) {
+  } else if (const auto blocks = blocks_side_by_side(p.m, p.n, p.k, p.tb); alone && blocks > 1) {
     multiply_in_blocks(p, blocks, workspace, exec);
+  } else if (workspace != nullptr && is_large(p.m, p.n, p.k, p.a_step != 1)) {
+    multiply_blocked(p, workspace, exec);
   } else {
     multiply_medium(p, exec);
   }
@@ -234,14 +243,16 @@ void multiply_all(const MatmulArgs& p, const Exec& exec) {
     q.c = static_cast<T*>(p.c) + i * p.c_stride;
     return q;
   };
-  if (p.batch == 1 || is_large(p.m, p.n, p.k)) {
-    for (std::int64_t i = 0; i < p.batch; ++i) multiply(nth(i), static_cast<T*>(p.workspace), exec);
+  if (p.batch == 1 || is_large(p.m, p.n, p.k, p.ta)) {
+    for (std::int64_t i = 0; i < p.batch; ++i)
+      multiply(nth(i), static_cast<T*>(p.workspace), p.batch == 1, exec);
     return;
   }
   const std::int64_t cost = std::max<std::int64_t>(1, p.m * p.n * std::max<std::int64_t>(1, p.k));
   const Exec serial{1, exec.fault};
   parallel_for(exec, p.batch, kGemmGrain / 4 / cost, [&](std::int64_t i0, std::int64_t i1) {
-    for (std::int64_t i = i0; i < i1; ++i) multiply(nth(i), static_cast<T*>(nullptr), serial);
+    for (std::int64_t i = i0; i < i1; ++i)
+      multiply(nth(i), static_cast<T*>(nullptr), false, serial);
   });
 }
 
@@ -252,7 +263,7 @@ std::size_t matmul_workspace(const MatmulArgs& p) {
   if (const auto blocks = blocks_side_by_side(p.m, p.n, p.k, p.tb); p.batch == 1 && blocks > 1) {
     return static_cast<std::size_t>((blocks - 1) * p.m * p.n) * item;
   }
-  if (!is_large(p.m, p.n, p.k)) return 0;
+  if (!is_large(p.m, p.n, p.k, p.ta)) return 0;
   const std::int64_t k = std::min(p.k, kBlockK);
   const std::int64_t n = std::min(p.n, kBlockN);
   return item *
