@@ -16,7 +16,7 @@ namespace lamella::kernels {
 inline namespace LAMELLA_ISA_NAMESPACE {
 
 /// Elementary operations below which a chunk is not worth a thread of its own.
-inline constexpr std::int64_t kGrainOps = 65536;
+inline constexpr std::int64_t kGrainOps = 16384;
 
 /// Items per chunk so that a chunk holds about kGrainOps operations of `cost` operations an item.
 inline std::int64_t grain_for(std::int64_t cost) {
