@@ -187,7 +187,7 @@ TEST(Winograd, ErrorsStayWithinThoseStated) {
   // short, as in the gradient of the weights from images of few pixels; never above 24 units.
   for (const bool positive : {false, true}) {
     for (const ConvGeometry& g : {same(2, 16, 16, 16), valid(2, 18, 32, 64), same(3, 8, 64, 32),
-                                  same(4, 7, 128, 48), same(1, 28, 40, 33)}) {
+                                  same(4, 7, 128, 48), same(1, 28, 40, 33), same(4, 7, 150, 140)}) {
       const Data d = draw(g, 3, positive);
       for (const Pass pass : kPasses) {
         SCOPED_TRACE(text(g) + " pass " + std::to_string(static_cast<int>(pass)));
@@ -210,13 +210,14 @@ TEST(Winograd, RandomShapes) {
   const auto between = [&](i64 lo, i64 hi) {
     return std::uniform_int_distribution<i64>(lo, hi)(engine);
   };
-  for (int i = 0; i < 30; ++i) {
+  for (int i = 0; i < 40; ++i) {
+    const i64 most = i < 30 ? 90 : 180;
     const i64 height = between(3, 21);
     const i64 width = between(3, 21);
     const i64 top = between(0, 2);
     const i64 left = between(0, 2);
     const ConvGeometry g =
-        image(between(1, 5), height, width, between(16, 90), between(16, 90), top, left,
+        image(between(1, 5), height, width, between(16, most), between(16, most), top, left,
               height + top + between(0, 2) - 2, width + left + between(0, 2) - 2);
     SCOPED_TRACE(text(g));
     const Data d = draw(g, static_cast<unsigned>(i));
@@ -236,21 +237,23 @@ TEST(Winograd, RandomShapes) {
 }
 
 TEST(Winograd, BiasAndActivations) {
-  const Data d = draw(same(2, 9, 24, 40), 11);
-  for (const Pass pass : {Pass::kForward, Pass::kData}) {
-    const i64 columns = pass == Pass::kForward ? d.g.o : d.g.c;
-    const std::vector<float> plain = run(pass, d, false);
-    for (const Activation act :
-         {Activation::kNone, Activation::kRelu, Activation::kTanh, Activation::kLeakyRelu}) {
-      for (const bool biased : {false, true}) {
-        const std::vector<float> got = run(pass, d, false, 2, act, biased);
-        for (std::size_t i = 0; i < got.size(); ++i) {
-          double want = plain[i];
-          if (biased) want += d.bias[i % size(columns)];
-          if (act == Activation::kRelu) want = std::max(want, 0.0);
-          if (act == Activation::kTanh) want = std::tanh(want);
-          if (act == Activation::kLeakyRelu && want < 0) want *= 0.3;
-          ASSERT_NEAR(got[i], want, 1e-6 * (1 + std::abs(want)));
+  for (const ConvGeometry& g : {same(2, 9, 24, 40), same(2, 9, 130, 132)}) {
+    const Data d = draw(g, 11);
+    for (const Pass pass : {Pass::kForward, Pass::kData}) {
+      const i64 columns = pass == Pass::kForward ? d.g.o : d.g.c;
+      const std::vector<float> plain = run(pass, d, false);
+      for (const Activation act :
+           {Activation::kNone, Activation::kRelu, Activation::kTanh, Activation::kLeakyRelu}) {
+        for (const bool biased : {false, true}) {
+          const std::vector<float> got = run(pass, d, false, 2, act, biased);
+          for (std::size_t i = 0; i < got.size(); ++i) {
+            double want = plain[i];
+            if (biased) want += d.bias[i % size(columns)];
+            if (act == Activation::kRelu) want = std::max(want, 0.0);
+            if (act == Activation::kTanh) want = std::tanh(want);
+            if (act == Activation::kLeakyRelu && want < 0) want *= 0.3;
+            ASSERT_NEAR(got[i], want, 1e-6 * (1 + std::abs(want)));
+          }
         }
       }
     }
@@ -258,23 +261,26 @@ TEST(Winograd, BiasAndActivations) {
 }
 
 TEST(Winograd, AnImageDoesNotDependOnItsNeighbours) {
-  const ConvGeometry g = same(7, 13, 48, 70);
-  const Data d = draw(g, 17);
-  for (const Pass pass : {Pass::kForward, Pass::kData}) {
-    const std::vector<float> all = run(pass, d, false);
-    const std::size_t each = all.size() / 7;
-    for (const std::size_t first : {0, 2, 5}) {
-      Data part = d;
-      part.g.n = 2;
-      const auto cut = [&](std::vector<float>& v) {
-        const std::size_t row = v.size() / 7;
-        v = std::vector<float>(v.begin() + static_cast<std::ptrdiff_t>(first * row),
-                               v.begin() + static_cast<std::ptrdiff_t>((first + 2) * row));
-      };
-      cut(part.x);
-      cut(part.dy);
-      const std::vector<float> two = run(pass, part, false);
-      EXPECT_EQ(std::memcmp(two.data(), all.data() + first * each, two.size() * sizeof(float)), 0);
+  // Two images of the second are few tiles with many weights.
+  for (const ConvGeometry& g : {same(7, 13, 48, 70), same(7, 16, 150, 140)}) {
+    const Data d = draw(g, 17);
+    for (const Pass pass : {Pass::kForward, Pass::kData}) {
+      const std::vector<float> all = run(pass, d, false);
+      const std::size_t each = all.size() / 7;
+      for (const std::size_t first : {0, 2, 5}) {
+        Data part = d;
+        part.g.n = 2;
+        const auto cut = [&](std::vector<float>& v) {
+          const std::size_t row = v.size() / 7;
+          v = std::vector<float>(v.begin() + static_cast<std::ptrdiff_t>(first * row),
+                                 v.begin() + static_cast<std::ptrdiff_t>((first + 2) * row));
+        };
+        cut(part.x);
+        cut(part.dy);
+        const std::vector<float> two = run(pass, part, false);
+        EXPECT_EQ(std::memcmp(two.data(), all.data() + first * each, two.size() * sizeof(float)),
+                  0);
+      }
     }
   }
 }
@@ -283,15 +289,17 @@ TEST(Winograd, NaNAndInfinityStayInTheirWindow) {
   constexpr float kInf = std::numeric_limits<float>::infinity();
   constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
   for (const float odd : {kNaN, kInf, 1e38F}) {
-    Data d = draw(same(2, 11, 32, 40), 23);
-    for (std::vector<float>* v : {&d.x, &d.dy}) (*v)[v->size() / 3] = odd;
-    for (const Pass pass : kPasses) {
-      SCOPED_TRACE(static_cast<int>(pass));
-      const std::vector<float> fast = run(pass, d, false, 2);
-      const std::vector<float> exact = run(pass, d, true);
-      for (std::size_t i = 0; i < fast.size(); ++i) {
-        ASSERT_EQ(std::isnan(fast[i]), std::isnan(exact[i])) << i;
-        ASSERT_EQ(std::isinf(fast[i]), std::isinf(exact[i])) << i;
+    for (const ConvGeometry& g : {same(2, 11, 32, 40), same(2, 11, 140, 130)}) {
+      Data d = draw(g, 23);
+      for (std::vector<float>* v : {&d.x, &d.dy}) (*v)[v->size() / 3] = odd;
+      for (const Pass pass : kPasses) {
+        SCOPED_TRACE(static_cast<int>(pass));
+        const std::vector<float> fast = run(pass, d, false, 2);
+        const std::vector<float> exact = run(pass, d, true);
+        for (std::size_t i = 0; i < fast.size(); ++i) {
+          ASSERT_EQ(std::isnan(fast[i]), std::isnan(exact[i])) << i;
+          ASSERT_EQ(std::isinf(fast[i]), std::isinf(exact[i])) << i;
+        }
       }
     }
   }

@@ -1,7 +1,8 @@
 // Forward and backward-data by Winograd. Results are cut into tiles of 4x4 pixels, tiles into
 // blocks. For a block: its input tiles go to the 36 points, there 36 small matrix products with the
 // transformed weights replace the convolution, and the products come back as pixels, all within the
-// cache of one core.
+// cache of one core. Where there are few tiles, large weights would come from memory, go there
+// transformed and come back: then each core transforms a few rows at a time and uses them at once.
 #include "backend/cpu/conv_winograd.h"
 
 #include <algorithm>
@@ -60,9 +61,9 @@ struct Plan {
   }
 };
 
-/// u[point][panel][row][lane] from w, rows [r0, r1) of the panel at column j.
-void transform_weights(const Problem& p, const Plan& q, const float* w, std::int64_t j,
-                       std::int64_t r0, std::int64_t r1, float* u) {
+/// to[point * plane + row * width + lane] from w, rows [r0, r1) of the panel at column j.
+void transform_weights(const Problem& p, const float* w, std::int64_t j, std::int64_t r0,
+                       std::int64_t r1, float* to, std::int64_t plane) {
   constexpr int kW = WinogradVec::kWidth;
   const Panel panel = next_panel<float>(p.n - j);
   const std::int64_t rows = r1 - r0;
@@ -75,14 +76,13 @@ void transform_weights(const Problem& p, const Plan& q, const float* w, std::int
       pack_panel(panel, w + (t * p.k + r0) * p.n + j, p.n, rows, taps + t * size);
     }
   }
-  float* to = u + j * p.k + r0 * panel.width;
   for (std::int64_t at = 0; at < size; at += kW) {
     const std::int64_t left = std::min<std::int64_t>(kW, size - at);
     transform_square<3, kTileIn>(
         weights_to_points,
         [&](int i, int j) { return WinogradVec::load(taps + (i * 3 + j) * size + at); },
         [&](int i, int j, WinogradVec t) {
-          float* point = to + (i * kTileIn + j) * q.u_plane + at;
+          float* point = to + (i * kTileIn + j) * plane + at;
           __builtin_prefetch(point + 8 * kW, 1);  // 36 streams are more than the hardware follows
           left == kW ? t.store(point) : t.store_partial(point, left);
         });
@@ -90,7 +90,7 @@ void transform_weights(const Problem& p, const Plan& q, const float* w, std::int
 }
 
 /// Columns [j, j + columns) of a tile's results from m[point][columns].
-void transform_output(const Problem& p, const Plan& q, const float* m, const TileAt& tile,
+void transform_output(const Problem& p, const float* m, std::int64_t m_plane, const TileAt& tile,
                       std::int64_t j, std::int64_t columns, const Epilogue<float>& epilogue,
                       float* out, Watch& watch) {
   constexpr int kW = WinogradVec::kWidth;
@@ -107,7 +107,7 @@ void transform_output(const Problem& p, const Plan& q, const float* m, const Til
     transform_square<kTileIn, kTileOut>(
         from_points,
         [&](int r, int c) {
-          const float* point = m + (r * kTileIn + c) * q.m_plane + at;
+          const float* point = m + (r * kTileIn + c) * m_plane + at;
           return whole ? WinogradVec::load(point) : WinogradVec::load_partial(point, left);
         },
         [&](int r, int c, WinogradVec y) {
@@ -171,8 +171,9 @@ bool run(const Problem& p, const float* x, const float* w, const Epilogue<float>
     for (std::int64_t i = begin; i < end; ++i) {  // in the order in which w lies in memory
       const std::int64_t panel = p.flipped ? i / pieces : i % panels;
       const std::int64_t row = (p.flipped ? i % pieces : i / panels) * kPackRows;
-      transform_weights(p, q, w, panel * kPanelWidth<float>, row, std::min(p.k, row + kPackRows),
-                        u);
+      const std::int64_t j = panel * kPanelWidth<float>;
+      transform_weights(p, w, j, row, std::min(p.k, row + kPackRows),
+                        u + j * p.k + row * next_panel<float>(p.n - j).width, q.u_plane);
     }
   });
 
@@ -202,9 +203,89 @@ bool run(const Problem& p, const float* x, const float* w, const Epilogue<float>
       const std::int64_t columns = std::min(kGroup, p.n - j);
       multiply(p, q, v, u, count, j, columns, pitch, m, pixels, results);
       for (std::int64_t i = 0; i < count; ++i) {
-        transform_output(p, q, m + i * pitch, tile_at(q.grid, first + i), j, columns, epilogue, out,
-                         watch);
+        transform_output(p, m + i * pitch, q.m_plane, tile_at(q.grid, first + i), j, columns,
+                         epilogue, out, watch);
       }
+    }
+    slots.give(slot);
+    slots.note(watch);
+  });
+  return slots.finite();
+}
+
+// ---------------------------------------------------------------- few tiles, many weights
+
+constexpr std::int64_t kFewTiles = 64;
+constexpr std::int64_t kLeastPanels = 4;  // of columns, which the threads share
+
+struct FewTiles {
+  TileGrid grid;
+  std::int64_t panels;
+  std::int64_t v_plane, u_plane, m_plane;  // of all tiles; of some rows of weights; of products
+  std::int64_t slot, slots;                // floats of u and m; how many
+  std::int64_t zeros_at, v_at, slots_at, total;
+
+  explicit FewTiles(const Problem& p) : grid(p.batch, p.grid[0], p.grid[1]) {
+    panels = (p.n + kPanelWidth<float> - 1) / kPanelWidth<float>;
+    v_plane = plane_floats(grid.tiles * p.k);
+    u_plane = plane_floats(std::min(p.k, kChain) * kPanelWidth<float>);
+    m_plane = plane_floats(grid.tiles * kPanelWidth<float>);
+    slot = kTilePoints * (u_plane + m_plane);
+    slots = Slots::count_for(panels, slot);
+    zeros_at = kLineFloats;  // behind the line that Slots keeps
+    v_at = zeros_at + whole_lines(p.k);
+    slots_at = v_at + kTilePoints * v_plane;
+    total = slots_at + slots * slot;
+  }
+  bool serves() const { return grid.tiles <= kFewTiles && panels >= kLeastPanels; }
+};
+
+bool run(const Problem& p, const FewTiles& q, const float* x, const float* w,
+         const Epilogue<float>& epilogue, float* out, void* workspace, const Exec& exec) {
+  float* memory = static_cast<float*>(workspace);
+  float* v = memory + q.v_at;
+  std::fill_n(memory + q.zeros_at, p.k, 0.0F);
+  const Images source{x, {p.source[0], p.source[1]}, p.k, p.k, memory + q.zeros_at};
+  parallel_for(exec, q.grid.tiles, grain_for(16 * p.k), [&](std::int64_t t0, std::int64_t t1) {
+    for (std::int64_t i = t0; i < t1; ++i) {
+      const TileAt tile = tile_at(q.grid, i);
+      tile_to_points<kTileIn>(source, tile.image, tile.top - p.pad[0], tile.left - p.pad[1],
+                              to_points, v + i * p.k, q.v_plane);
+    }
+  });
+
+  Slots slots(workspace, q.slots);
+  Exec inner = exec;
+  inner.threads = static_cast<int>(std::min<std::int64_t>(exec.threads, q.slots));
+  parallel_for(inner, q.panels, 1, [&](std::int64_t unit, std::int64_t) {
+    if (!slots.finite()) return;
+    const std::int64_t j = unit * kPanelWidth<float>;
+    const Panel panel = next_panel<float>(p.n - j);
+    const int slot = slots.take();
+    float* u = memory + q.slots_at + slot * q.slot;
+    float* m = u + kTilePoints * q.u_plane;
+    for (std::int64_t row = 0; row < p.k; row += kChain) {
+      const std::int64_t end = std::min(p.k, row + kChain);
+      for (std::int64_t r = row; r < end; r += kPackRows) {
+        transform_weights(p, w, j, r, std::min(end, r + kPackRows), u + (r - row) * panel.width,
+                          q.u_plane);
+      }
+      for (std::int64_t point = 0; point < kTilePoints; ++point) {
+        const Segment<float> segment{v + point * q.v_plane + row, u + point * q.u_plane, end - row};
+        Tile<float> tile{};
+        tile.segments = &segment;
+        tile.n_segments = 1;
+        tile.a_step = 1;
+        tile.ldb = panel.width;
+        tile.c = m + point * q.m_plane;
+        tile.add = row > 0;
+        run_strips(panel, false, q.grid.tiles, p.k, kPanelWidth<float>, tile);
+      }
+    }
+    Watch watch;
+    for (std::int64_t i = 0; i < q.grid.tiles; ++i) {
+      transform_output(p, m + i * kPanelWidth<float>, q.m_plane, tile_at(q.grid, i), j, panel.cols,
+                       epilogue, out, watch);
     }
     slots.give(slot);
     slots.note(watch);
@@ -233,14 +314,21 @@ bool takes(const Args& args) {
 
 template <class Args>
 std::size_t workspace_of(const Args& args) {
-  return static_cast<std::size_t>(Plan(problem_of(args)).total) * sizeof(float);
+  const Problem p = problem_of(args);
+  const FewTiles few(p);
+  return static_cast<std::size_t>(few.serves() ? few.total : Plan(p).total) * sizeof(float);
 }
 
 template <class Args>
 bool run_for(const Args& args, const void* x, void* y, const Exec& exec) {
   const Epilogue<float> epilogue{static_cast<const float*>(args.bias), 1, args.act, args.act_alpha};
-  return run(problem_of(args), static_cast<const float*>(x), static_cast<const float*>(args.w),
-             epilogue, static_cast<float*>(y), args.workspace, exec);
+  const Problem p = problem_of(args);
+  const auto* from = static_cast<const float*>(x);
+  const auto* w = static_cast<const float*>(args.w);
+  auto* to = static_cast<float*>(y);
+  if (const FewTiles few(p); few.serves())
+    return run(p, few, from, w, epilogue, to, args.workspace, exec);
+  return run(p, from, w, epilogue, to, args.workspace, exec);
 }
 
 }  // namespace
