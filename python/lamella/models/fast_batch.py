@@ -36,6 +36,14 @@ def zeros_of_metrics(model: Tracing) -> list[Any] | None:
     return [v._core for v in states]
 
 
+def takes_classes(loss: Any) -> bool:
+    """Return True if the targets of a compiled loss are numbers of classes."""
+    user_loss = None if loss is None else loss._user_loss
+    if not isinstance(user_loss, str):
+        user_loss = getattr(user_loss, "name", "")
+    return user_loss == "sparse_categorical_crossentropy"
+
+
 class FastBatch:
     """A traced step and the kind of arrays that it takes.
 
@@ -45,6 +53,7 @@ class FastBatch:
         step: the traced step that ran.
         leaves: x and y of the batch that ran.
         reset: variables of the metrics, set to zero before each batch.
+        order: names of the logs as the methods return them.
     """
 
     def __init__(
@@ -54,11 +63,15 @@ class FastBatch:
         step: Step,
         leaves: list[np.ndarray],
         reset: list[Any],
+        order: list[str],
     ) -> None:
         self._mode = mode
         self._step = step
+        assert step.template is not None  # every traced step has one
         self.template = step.template
+        self.classes = takes_classes(model._compile_loss)
         self._kinds = [(a.shape[1:], a.dtype) for a in leaves]
+        self._order = [step.names.index(n) for n in order]
         self._reset = reset
         self._parts = parts_of(model)
         self._optimizer = model.optimizer
@@ -79,6 +92,13 @@ class FastBatch:
             and not model.run_eagerly
             and self._parts.is_current()
         )
+
+    def values(self, x: np.ndarray, y: np.ndarray) -> Any:
+        """Run the step and return [loss, metrics...]; a number if it is only one."""
+        values = self._step.runner.step((x, y), self._reset)
+        if len(self._order) == 1:
+            return values[self._order[0]]
+        return [values[i] for i in self._order]
 
     def run(self, x: np.ndarray, y: np.ndarray) -> dict[str, float]:
         """Run the step and return its logs."""

@@ -27,7 +27,7 @@ from lamella.models.data import (
     to_array,
     unpack_x_y_sample_weight,
 )
-from lamella.models.fast_batch import FastBatch, zeros_of_metrics
+from lamella.models.fast_batch import FastBatch, takes_classes, zeros_of_metrics
 from lamella.models.fit_loop import (
     FitLoop,
     check_frequency,
@@ -346,9 +346,7 @@ class Training(Tracing):
         """Find class numbers that the output has no place for."""
         if self._compile_loss is None or template.y is None or template.counts[1] != 1:
             return
-        name = self._compile_loss._user_loss
-        name = name if isinstance(name, str) else getattr(name, "name", "")
-        if name != "sparse_categorical_crossentropy":
+        if not takes_classes(self._compile_loss):
             return
         try:
             classes = self.output_shape[-1]
@@ -453,12 +451,13 @@ class Training(Tracing):
         orders = self.__dict__.setdefault("_orders", {})
         names = orders.get(tuple(logs))
         if names is None:
-            known = [m.name for m in self.metrics]
-            names = [n for n in known if n in logs]
-            names += [n for n in sorted(logs) if n not in known]
-            orders[tuple(logs)] = names
+            names = orders[tuple(logs)] = self._names_in_order(logs)
         values = [logs[n] for n in names]
         return values[0] if len(values) == 1 else values
+
+    def _names_in_order(self, logs: dict[str, float]) -> list[str]:
+        known = [m.name for m in self.metrics]
+        return [n for n in known if n in logs] + sorted(set(logs) - set(known))
 
     # -- predict -------------------------------------------------------------
 
@@ -615,6 +614,8 @@ class Training(Tracing):
             class_weight: dict from class number to weight, instead of sample_weight.
             return_dict: return a dict by name.
         """
+        if (fast := self._fast(x, y, sample_weight, class_weight, "train")) is not None:
+            return fast.run(x, y) if return_dict else fast.values(x, y)
         self._assert_compiled("train_on_batch")
         logs = self._on_batch("train", x, y, sample_weight, class_weight)
         return logs if return_dict else self._in_order(logs)
@@ -627,22 +628,31 @@ class Training(Tracing):
         return_dict: bool = False,
     ) -> Any:
         """Return the loss and metrics of one batch."""
+        if (fast := self._fast(x, y, sample_weight, None, "test")) is not None:
+            return fast.run(x, y) if return_dict else fast.values(x, y)
         self._assert_compiled("test_on_batch")
         logs = self._on_batch("test", x, y, sample_weight, None)
         return logs if return_dict else self._in_order(logs)
 
+    def _fast(
+        self, x: Any, y: Any, sample_weight: Any, class_weight: Any, mode: str
+    ) -> FastBatch | None:
+        """Return the short way for the same kind of arrays as last time."""
+        fast: FastBatch | None = self.__dict__.get("_fast_batch")
+        if (
+            fast is None
+            or sample_weight is not None
+            or class_weight is not None
+            or not fast.takes(self, mode, x, y)
+        ):
+            return None
+        if fast.classes:
+            self._check_targets(fast.template, [x, y])
+        return fast
+
     def _on_batch(
         self, mode: str, x: Any, y: Any, sample_weight: Any, class_weight: Any
     ) -> dict[str, float]:
-        fast = self.__dict__.get("_fast_batch")
-        if (
-            fast is not None
-            and sample_weight is None
-            and class_weight is None
-            and fast.takes(self, mode, x, y)
-        ):  # the same kind of arrays as last time: straight into C++
-            self._check_targets(fast.template, [x, y])
-            return fast.run(x, y)
         if class_weight is not None:
             if sample_weight is not None:
                 raise ValueError(
@@ -670,7 +680,8 @@ class Training(Tracing):
         )
         if reset is not None and sample_weight is None:
             step = self._make_step(mode, feed.template, feed.leaves)
-            self._fast_batch = FastBatch(self, mode, step, feed.leaves, reset)
+            order = self._names_in_order(logs)
+            self._fast_batch = FastBatch(self, mode, step, feed.leaves, reset, order)
         return logs
 
     # -- Keras's hooks for custom loops --------------------------------------
