@@ -44,9 +44,7 @@ PyObject* new_object(PyTypeObject* type, Tensor&& t) {
 }
 
 PyObject* to_python(Tensor&& t, bool face) {
-  if (face) return new_object(face_type, std::move(t));
-  return py::detail::make_caster<Tensor>::cast(std::move(t), py::return_value_policy::move, {})
-      .ptr();
+  return new_object(face ? face_type : tensor_type, std::move(t));
 }
 
 /// The result, or null when the general way must find out what is wrong: it computes the same
@@ -171,6 +169,8 @@ void add(py::module_& m, const char* name, UnaryFn unary, BinaryFn binary) {
 }
 
 }  // namespace
+
+PyObject* new_tensor(Tensor&& t) { return to_python(std::move(t), false); }
 
 void add_fast_operators(const py::class_<Tensor>& tensor) {
   tensor_type = reinterpret_cast<PyTypeObject*>(tensor.ptr());

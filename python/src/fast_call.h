@@ -17,6 +17,9 @@ const Tensor* as_exact_tensor(PyObject* o);
 /// Whether an object is a tensor of lamella.torch.
 bool is_torch_tensor(PyObject* o);
 
+/// A Python object for a new tensor of the core.
+PyObject* new_tensor(Tensor&& t);
+
 /// fast_path(function): a function of lamella.ops with a direct path before it.
 void bind_fast_path(py::module_& m);
 

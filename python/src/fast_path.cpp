@@ -202,10 +202,7 @@ PyObject* call(PyObject*, PyObject* const* args, Py_ssize_t n, PyObject* keyword
   if (sort_arguments(f, args, n, keywords, given)) {
     try {
       Tensor result;
-      if (kPaths[kPath].direct(given, result))
-        return py::detail::make_caster<Tensor>::cast(std::move(result),
-                                                     py::return_value_policy::move, {})
-            .ptr();
+      if (kPaths[kPath].direct(given, result)) return new_tensor(std::move(result));
     } catch (...) {  // the Python function finds out what is wrong, and says so
     }
   }
