@@ -251,6 +251,11 @@ class Tensor:
     __array_priority__: typing.ClassVar[int] = 1000
     __array_ufunc__ = None
     requires_grad: bool
+    @staticmethod
+    def reshape(*sizes):
+        """
+        The elements in another shape; one size may be -1.
+        """
     def __abs__(self) -> Tensor: ...
     def __add__(self, arg0: typing.Any) -> Tensor: ...
     def __and__(self, arg0: typing.Any) -> Tensor: ...
@@ -315,7 +320,6 @@ class Tensor:
         """
         A read-only view of the elements, or a writable copy.
         """
-    def reshape(self, *args) -> Tensor: ...
     @property
     def T(self) -> Tensor: ...
     @property

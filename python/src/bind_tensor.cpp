@@ -327,6 +327,7 @@ void bind_tensor(py::module_& m) {
   tensor.attr("__array_ufunc__") = py::none();
   tensor.def("__neg__", &ops::neg).def("__abs__", &ops::abs).def("__invert__", &ops::logical_not);
   add_fast_operators(tensor);
+  add_fast_methods(tensor);
 
   m.def("from_numpy", &from_numpy, py::arg("a"), py::arg("copy") = py::none(),
         "A tensor over a numpy array: shared when possible (copy=None), copied (True), or an error "

@@ -26,6 +26,9 @@ void bind_fast_path(py::module_& m);
 /// Gives the tensor type direct + - * / @ and unary minus; call it when all methods are defined.
 void add_fast_operators(const py::class_<Tensor>& tensor);
 
+/// Gives the tensor type a direct path before its methods; call it when they are defined.
+void add_fast_methods(const py::class_<Tensor>& tensor);
+
 /// Puts a direct path before a function of the module that takes one or two tensors.
 void add_fast_path(py::module_& m, const char* name, UnaryFn op);
 void add_fast_path(py::module_& m, const char* name, BinaryFn op);

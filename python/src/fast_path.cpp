@@ -87,20 +87,37 @@ bool binary(const Arguments& a, Tensor& result) {
   return true;
 }
 
-bool reshape(const Arguments& a, Tensor& result) {
-  const Tensor* x = core_tensor(a[0]);
-  if (x == nullptr || a[1] == nullptr || PyTuple_CheckExact(a[1]) == 0) return false;
+bool reshape_to(const Tensor* x, PyObject* const* sizes, Py_ssize_t rank, Tensor& result) {
+  if (x == nullptr) return false;
   Shape shape;
   int infer = -1;
-  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(a[1]); ++i) {
+  for (Py_ssize_t i = 0; i < rank; ++i) {
     std::int64_t size = 0;
-    if (!as_int(PyTuple_GET_ITEM(a[1], i), size) || size < -1 || (size == -1 && infer >= 0))
-      return false;
+    if (!as_int(sizes[i], size) || size < -1 || (size == -1 && infer >= 0)) return false;
     if (size == -1) infer = static_cast<int>(i);
     shape.push_back(Dim(size == -1 ? 1 : size));
   }
   result = ops::reshape(*x, shape, infer);
   return true;
+}
+
+bool reshape(const Arguments& a, Tensor& result) {
+  return a[1] != nullptr && PyTuple_CheckExact(a[1]) != 0 &&
+         reshape_to(core_tensor(a[0]), PySequence_Fast_ITEMS(a[1]), PyTuple_GET_SIZE(a[1]), result);
+}
+
+/// Tensor.reshape(2, 3): a method that pybind11 defined, and the direct path before it.
+PyObject* general_reshape = nullptr;
+
+PyObject* reshape_method(PyObject* self, PyObject* const* sizes, Py_ssize_t rank) {
+  try {
+    Tensor result;
+    if (reshape_to(core_tensor(self), sizes, rank, result)) return new_tensor(std::move(result));
+  } catch (...) {  // the general method finds out what is wrong, and says so
+  }
+  std::vector<PyObject*> args{self};
+  args.insert(args.end(), sizes, sizes + rank);
+  return PyObject_Vectorcall(general_reshape, args.data(), args.size(), nullptr);
 }
 
 bool transpose(const Arguments& a, Tensor& result) {
@@ -248,6 +265,15 @@ py::object fast_path(const py::object& general, const py::object& signature) {
 }
 
 }  // namespace
+
+void add_fast_methods(const py::class_<Tensor>& tensor) {
+  static PyMethodDef definition{
+      "reshape", reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(&reshape_method)),
+      METH_FASTCALL, "reshape(*sizes)\n--\n\nThe elements in another shape; one size may be -1."};
+  general_reshape = py::object(tensor.attr("reshape")).release().ptr();
+  tensor.attr("reshape") = py::reinterpret_steal<py::object>(
+      PyDescr_NewMethod(reinterpret_cast<PyTypeObject*>(tensor.ptr()), &definition));
+}
 
 void bind_fast_path(py::module_& m) {
   m.def(

@@ -85,6 +85,27 @@ def test_looks_like_a_function_of_ops(name):
         function(T, nonsense=1)
 
 
+def test_the_method_reshape():
+    for sizes in (
+        (3, 2),
+        (-1,),
+        (6,),
+        (2, -1, 1),
+        ((3, 2),),
+        ([3, 2],),
+        (np.int64(6),),
+    ):
+        want = A.reshape(*sizes)
+        np.testing.assert_array_equal(T.reshape(*sizes).numpy(), want)
+    np.testing.assert_array_equal(T[1, 1].reshape().numpy(), A[1, 1])
+    with pytest.raises(ValueError, match=r"reshape: .*\(2, 3\)"):
+        T.reshape(4, 2)
+    with pytest.raises(ValueError, match="only one size"):
+        T.reshape(-1, -1)
+    with pytest.raises(TypeError):
+        T.reshape("a")
+
+
 def test_integers_and_other_types_go_the_general_way():
     whole = ops.convert_to_tensor(np.array([1, 2, 4], "int32"))
     assert ops.mean(whole).dtype == "float32"

@@ -21,7 +21,7 @@ namespace {
 
 constexpr std::size_t kAlignment = 64;
 constexpr std::size_t kHugePage = std::size_t{2} << 20;
-constexpr std::size_t kHugeBlock = 2 * kHugePage;
+constexpr std::size_t kHugeBlock = std::size_t{64} << 20;
 constexpr std::size_t kMaxCachedBlock = std::size_t{64} << 20;
 constexpr std::size_t kMaxCached = std::size_t{256} << 20;
 constexpr int kClasses = 64 * 4;
@@ -77,6 +77,7 @@ std::align_val_t alignment_of(std::size_t rounded) {
 
 /// Blocks from kHugeBlock on begin at a huge page and ask the system for such pages: a training
 /// step that walks through 200 MB would otherwise wait for address translations, 4 KB at a time.
+/// Smaller ones do not repay the first touch, for which the system may have to make room.
 void* allocate_block(std::size_t rounded) {
   void* block = ::operator new(rounded, alignment_of(rounded));
 #if defined(__linux__) && defined(MADV_HUGEPAGE)
