@@ -251,11 +251,6 @@ class Tensor:
     __array_priority__: typing.ClassVar[int] = 1000
     __array_ufunc__ = None
     requires_grad: bool
-    @staticmethod
-    def reshape(*sizes):
-        """
-        The elements in another shape; one size may be -1.
-        """
     def __abs__(self) -> Tensor: ...
     def __add__(self, arg0: typing.Any) -> Tensor: ...
     def __and__(self, arg0: typing.Any) -> Tensor: ...
@@ -319,6 +314,10 @@ class Tensor:
     def numpy(self, copy: bool = False) -> numpy.ndarray:
         """
         A read-only view of the elements, or a writable copy.
+        """
+    def reshape(self, *sizes):
+        """
+        The elements in another shape; one size may be -1.
         """
     @property
     def T(self) -> Tensor: ...

@@ -269,7 +269,8 @@ py::object fast_path(const py::object& general, const py::object& signature) {
 void add_fast_methods(const py::class_<Tensor>& tensor) {
   static PyMethodDef definition{
       "reshape", reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(&reshape_method)),
-      METH_FASTCALL, "reshape(*sizes)\n--\n\nThe elements in another shape; one size may be -1."};
+      METH_FASTCALL,
+      "reshape($self, *sizes)\n--\n\nThe elements in another shape; one size may be -1."};
   general_reshape = py::object(tensor.attr("reshape")).release().ptr();
   tensor.attr("reshape") = py::reinterpret_steal<py::object>(
       PyDescr_NewMethod(reinterpret_cast<PyTypeObject*>(tensor.ptr()), &definition));
