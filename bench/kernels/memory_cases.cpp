@@ -326,7 +326,7 @@ class Cases {
   void update(const std::string& name, OptimizerKind kind, int slots) {
     add("optimizer " + name, 3 + 2 * slots, [=, dtype = dtype_, n = n_](Arena& arena) {
       OptimizerArgs args{};
-      args.kind = kind, args.dtype = dtype, args.n = n;
+      args.kind = kind, args.dtype = dtype, args.n = n, args.shared = true;
       args.p = arena.floats(n, dtype), args.g = arena.floats(n, dtype);
       for (int i = 0; i < slots; ++i) args.slot[i] = arena.floats(n, dtype, false);
       auto* rate = static_cast<float*>(arena.bytes(sizeof(float)));

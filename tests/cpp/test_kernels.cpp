@@ -1649,6 +1649,7 @@ TYPED_TEST(KernelsFloat, Optimizers) {
             args.kind = c.kind;
             args.dtype = dtype_of<T>;
             args.n = n;
+            args.shared = true;
             args.p = p.data();
             args.g = g.data();
             for (int k = 0; k < c.slots; ++k) {

@@ -25,7 +25,7 @@
 
 namespace lamella::kernels {
 
-inline constexpr std::uint32_t kAbiVersion = 3;
+inline constexpr std::uint32_t kAbiVersion = 4;
 inline constexpr int kMaxRank = 8;
 inline constexpr int kMaxFused = 24;       // instructions of one fused chain
 inline constexpr int kMaxFusedInputs = 8;  // tensors that one fused chain reads
@@ -656,6 +656,7 @@ struct OptimizerArgs {
   double weight_decay;
   double momentum, rho, beta_1, beta_2, epsilon;
   bool nesterov, centered, amsgrad;
+  bool shared;  // threads may share it; otherwise it stays with the one that calls
 };
 
 /// *scale = norm > limit ? limit / norm : 1, where norm is the square root of the sum of n partial

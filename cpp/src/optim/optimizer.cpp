@@ -261,9 +261,10 @@ void OptimizerState::lower(const kernels::KernelTable& k, const std::vector<cons
                                                options.global_clip_norm, scales});
   }
 
-  // Small neighbours in memory (parameter, gradient and slots alike) are updated by one call.
-  // Threads share the update of a large one, each with the rows that it has in the products.
-  constexpr std::size_t kLarge = 1 << 16;
+  // Small neighbours in memory (parameter, gradient and slots alike) are updated by one call,
+  // on one thread: the products around them run on one as well. Threads share the update of a large
+  // variable, each with the rows that it has in the products, and of very many small ones.
+  constexpr std::size_t kLarge = 1 << 16, kMany = 1 << 20;
   for (std::size_t i = 0; i < n;) {
     if (gradients[i] == nullptr) {
       ++i;
@@ -314,6 +315,7 @@ void OptimizerState::lower(const kernels::KernelTable& k, const std::vector<cons
     a.nesterov = options.nesterov;
     a.centered = options.centered;
     a.amsgrad = options.amsgrad;
+    a.shared = first.nbytes() >= kLarge || span >= kMany;
     run(k.optimizer, a);
     i = end;
   }

@@ -74,11 +74,10 @@ void update_all(const OptimizerArgs& args, const Exec& exec, F update) {
                                      : update_range<true, false, T, kSlots, F>)
                            : (decays ? update_range<false, true, T, kSlots, F>
                                      : update_range<false, false, T, kSlots, F>);
-  // Each thread has the same rows of a weight here as in the products before (matmul.cpp); short
-  // updates stay with the thread that calls.
-  constexpr int64_t kLeast = 1 << 14, kMost = 1 << 15;
+  // Each thread has the same rows of a weight here as in the products before (matmul.cpp).
+  constexpr int64_t kMost = 1 << 15;
   const int64_t grain = std::min(kMost, (args.n / 8 + 15) / 16 * 16);
-  parallel_for(exec, args.n, args.n < kLeast ? args.n : grain,
+  parallel_for(exec, args.n, args.shared ? grain : args.n,
                [&](int64_t begin, int64_t end) { range(c, update, begin, end); });
 }
 
