@@ -2,7 +2,8 @@
 //
 // The caller works too and waits only for chunks that a worker has really begun, never for a worker
 // to wake up. On a machine that is busy with other processes this is the difference between a loop
-// that takes its usual time and one that waits for the scheduler (docs/adr/0004-threads-do-not-change-results.md).
+// that takes its usual time and one that waits for the scheduler
+// (docs/adr/0004-threads-do-not-change-results.md).
 #include "backend/cpu/parallel.h"
 
 #include <atomic>
