@@ -15,6 +15,7 @@ namespace lamella::python {
 namespace {
 
 constexpr std::size_t kMostArguments = 3;
+constexpr std::int64_t kMaxAxis = 64;  // no tensor has as many; the Python function says so
 using Arguments = std::array<PyObject*, kMostArguments>;  // null where not given
 
 /// Computes the result if the arguments are plain ones; returns false otherwise.
@@ -39,18 +40,25 @@ bool as_int(PyObject* o, std::int64_t& value) {
   return overflow == 0 && value > -(1LL << 40) && value < (1LL << 40);
 }
 
+bool as_axis(PyObject* o, int& axis) {
+  std::int64_t value = 0;
+  if (!as_int(o, value) || value < -kMaxAxis || value > kMaxAxis) return false;
+  axis = static_cast<int>(value);
+  return true;
+}
+
 /// None, an integer or a non-empty tuple of integers.
 bool as_axes(PyObject* o, ops::Axes& axes) {
   if (o == nullptr || o == Py_None) return true;
-  std::int64_t axis = 0;
-  if (as_int(o, axis)) {
-    axes.push_back(static_cast<int>(axis));
+  int axis = 0;
+  if (as_axis(o, axis)) {
+    axes.push_back(axis);
     return true;
   }
   if (PyTuple_CheckExact(o) == 0 || PyTuple_GET_SIZE(o) == 0) return false;
   for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(o); ++i) {
-    if (!as_int(PyTuple_GET_ITEM(o, i), axis)) return false;
-    axes.push_back(static_cast<int>(axis));
+    if (!as_axis(PyTuple_GET_ITEM(o, i), axis)) return false;
+    axes.push_back(axis);
   }
   return true;
 }
@@ -68,9 +76,9 @@ bool reduce(const Arguments& a, Tensor& result) {
 template <Tensor (*op)(const Tensor&, int)>
 bool along(const Arguments& a, Tensor& result) {
   const Tensor* x = floating(a[0]);
-  std::int64_t axis = -1;
-  if (x == nullptr || (a[1] != nullptr && !as_int(a[1], axis))) return false;
-  result = op(*x, static_cast<int>(axis));
+  int axis = -1;
+  if (x == nullptr || (a[1] != nullptr && !as_axis(a[1], axis))) return false;
+  result = op(*x, axis);
   return true;
 }
 
@@ -140,9 +148,9 @@ bool where(const Arguments& a, Tensor& result) {
 
 template <Tensor (*op)(std::span<const Tensor>, int)>
 bool join(const Arguments& a, Tensor& result) {
-  std::int64_t axis = 0;
+  int axis = 0;
   if (a[0] == nullptr || (PyList_CheckExact(a[0]) == 0 && PyTuple_CheckExact(a[0]) == 0) ||
-      (a[1] != nullptr && !as_int(a[1], axis)))
+      (a[1] != nullptr && !as_axis(a[1], axis)))
     return false;
   std::vector<Tensor> parts;
   for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(a[0]); ++i) {
@@ -151,7 +159,7 @@ bool join(const Arguments& a, Tensor& result) {
     parts.push_back(*t);
   }
   if (parts.empty()) return false;
-  result = op(parts, static_cast<int>(axis));
+  result = op(parts, axis);
   return true;
 }
 

@@ -937,14 +937,14 @@ TEST(Kernels, Feed) {
   for (int64_t i = 0; i < 15; ++i) ASSERT_EQ(same[std::size_t(i)], data[std::size_t(20 + i)]);
 }
 
-// Rows of 4, 8 and 16 bytes, short and long ones, few and many; in order and shuffled; dense and
-// with gaps between them.
+// Rows of 4, 8 and 16 bytes, short and long ones, few and many; in order and shuffled; dense, with
+// gaps between them, and sliding windows that overlap.
 TEST(Kernels, FeedOfEveryLength) {
   for (const int64_t items : {1, 2, 3, 4, 5, 300, 700}) {
     for (const int64_t n : {1, 30, 70}) {
-      for (const int64_t gap : {0, 3}) {
+      for (const int64_t gap : {int64_t{0}, int64_t{3}, items / 4 - items}) {
         const int64_t stride = items + gap;
-        const auto data = uniform<float>(80 * stride, -9, 9);
+        const auto data = uniform<float>(80 * stride + items, -9, 9);
         std::vector<int64_t> index(static_cast<std::size_t>(n));
         for (int64_t i = 0; i < n; ++i) index[std::size_t(i)] = (i * 37 + 11) % 80;
         for (const bool shuffled : {false, true}) {

@@ -119,6 +119,7 @@ def test_integers_and_other_types_go_the_general_way():
 def test_errors_are_those_of_the_python_functions():
     for call in (
         lambda: ops.sum(T, axis=2),
+        lambda: ops.sum(T, axis=(0, 3)),
         lambda: ops.reshape(T, (4, 2)),
         lambda: ops.reshape(T, (-1, -1)),
         lambda: ops.matmul(T, T),
@@ -130,6 +131,19 @@ def test_errors_are_those_of_the_python_functions():
             call()
     with pytest.raises(ValueError, match="x1 and x2 must both be given"):
         ops.where(T > 0, T)
+
+
+@pytest.mark.parametrize("axis", [2**32, -(2**32) + 1, 2**70])
+def test_an_axis_beyond_an_int_is_not_cut_off(axis):
+    for call in (
+        lambda: ops.sum(T, axis),
+        lambda: ops.mean(T, axis=(axis,)),
+        lambda: ops.softmax(T, axis),
+        lambda: ops.stack([T, U], axis),
+        lambda: ops.expand_dims(T, axis),
+    ):
+        with pytest.raises((ValueError, TypeError, OverflowError, RuntimeError)):
+            call()
 
 
 def test_gradients_and_traces_pass_through():

@@ -411,12 +411,13 @@ void feed_kernel(const FeedArgs& args, const Exec& exec) {
         return src + r * args.row_stride_bytes + k0 * kItem;
       };
       const int64_t bytes = (k1 - k0) * kItem;
-      if (args.index == nullptr && bytes == args.row_stride_bytes) {
+      const bool whole = k1 - k0 == args.row_items;
+      if (whole && args.index == nullptr && bytes == args.row_stride_bytes) {
         feed_row<From>(row_at(begin), dst + begin * args.row_items, (end - begin) * args.row_items,
                        to_bool);
         return;
       }
-      if (std::is_same_v<From, To> && !to_bool && k1 - k0 == args.row_items) {
+      if (std::is_same_v<From, To> && !to_bool && whole) {
         const auto from = [&](int64_t i) { return row_at(begin + i); };
         char* to = reinterpret_cast<char*>(dst + begin * args.row_items);
         if (bytes == 4) return copy_small_rows<4>(from, end - begin, to);

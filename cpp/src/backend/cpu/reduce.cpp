@@ -712,10 +712,6 @@ void visit_number(DType t, F&& f) {
   }
 }
 
-}  // namespace
-
-namespace {
-
 /// Whether a reduction of one element gives that element.
 bool keeps_single(ReduceOp op) {
   return op == ReduceOp::kSum || op == ReduceOp::kProd || op == ReduceOp::kMax ||
