@@ -123,6 +123,16 @@ def test_own_ways_to_reset_metrics_are_called():
         model.train_on_batch(X, Y)
     assert len(calls) == 3
 
+    class Noted(keras.metrics.MeanSquaredError):
+        def reset_state(self):
+            calls.append(2)
+            super().reset_state()
+
+    model = classifier(loss="mse", metrics=[Noted()])
+    for _ in range(4):
+        model.train_on_batch(X, np.eye(3, dtype="float32")[Y])
+    assert calls.count(2) >= 3  # the first call finds the metric, the others reset it
+
     class FromOne(keras.metrics.Metric):
         def __init__(self):
             super().__init__(name="from_one")

@@ -16,8 +16,9 @@ def zeros_of_metrics(model: Tracing) -> list[Any] | None:
     """Return the variables that resetting the metrics sets to zero.
 
     To be called after `reset_metrics`; None if a metric starts with something else, if
-    the model has a way of its own to reset them, or if they are not all there yet.
+    the model or a metric has a way of its own to reset, or if some are not there yet.
     """
+    from lamella.metrics import Metric
     from lamella.models.tracing import Tracing
 
     kind = type(model)
@@ -30,7 +31,10 @@ def zeros_of_metrics(model: Tracing) -> list[Any] | None:
         )
     ):
         return None
-    states = [v for m in model.metrics for v in m.variables]
+    metrics = model.metrics
+    if any(type(m).reset_state is not Metric.reset_state for m in metrics):
+        return None
+    states = [v for m in metrics for v in m.variables]
     if any(np.any(np.asarray(v.numpy())) for v in states):
         return None
     return [v._core for v in states]
