@@ -253,6 +253,18 @@ TEST(Matmul, SharedSizes) {
   }
 }
 
+// Units of rows and columns, of which the last may be a single row.
+TEST(Matmul, WideProductsOfFewRows) {
+  Random r(13);
+  for (const i64 m : {2, 12, 13, 14, 25, 37}) {
+    for (const i64 k : {9, 16, 64}) {
+      check<float>({m, r.between(2500, 6000), k, r.coin(), r.coin(), false, true}, r);
+      check<double>({m, r.between(700, 3000), k, r.coin(), r.coin(), true}, r);
+      if (HasFatalFailure()) return;
+    }
+  }
+}
+
 TEST(Matmul, LargeSizes) {
   Random r(6);
   for (const bool ta : {false, true}) {
@@ -279,6 +291,10 @@ TEST(Matmul, ARowDoesNotDependOnTheOthers) {
                              {1100, 90},
                              {2100, 128},
                              {700, 7},
+                             {520, 16},
+                             {1352, 16},
+                             {2100, 10},
+                             {2600, 20},
                              {700, 33},
                              {700, 300},
                              {5, 40},

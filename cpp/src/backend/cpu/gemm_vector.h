@@ -251,6 +251,91 @@ inline bool row_by_few_columns(const Product<T>& p) {
   return true;
 }
 
+/// The sums of kBlocks blocks of k, k_block elements apart, over elements [k0, k1) of each; they do
+/// not wait for each other. The last of NV vectors has `rest` columns where Masked.
+template <class T, int NV, int kBlocks, bool kMasked>
+inline void sum_blocks(const Product<T>& p, const T* a, const T* b, std::int64_t k_block,
+                       std::int64_t k0, std::int64_t k1, std::int64_t rest, Vec<T>* sums) {
+  constexpr int kW = Vec<T>::kWidth;
+  const std::int64_t a_step = p.a_step, ldb = p.ldb;
+  Vec<T> acc[kBlocks * NV];
+#pragma GCC unroll 8
+  for (int i = 0; i < kBlocks * NV; ++i) acc[i] = sums[i];
+  const T* from = a + k0 * a_step;
+  const T* row[kBlocks];
+#pragma GCC unroll 4
+  for (int q = 0; q < kBlocks; ++q) row[q] = b + (q * k_block + k0) * ldb;
+  for (std::int64_t k = k0; k < k1; ++k) {
+#pragma GCC unroll 4
+    for (int q = 0; q < kBlocks; ++q) {
+      const Vec<T> x = Vec<T>::set1(from[q * k_block * a_step]);
+#pragma GCC unroll 2
+      for (int v = 0; v < NV; ++v) {
+        const Vec<T> y = kMasked && v == NV - 1 ? Vec<T>::load_partial(row[q] + v * kW, rest)
+                                                : Vec<T>::load(row[q] + v * kW);
+        acc[q * NV + v] = fma(x, y, acc[q * NV + v]);
+      }
+      row[q] += ldb;
+    }
+    from += a_step;
+  }
+#pragma GCC unroll 8
+  for (int i = 0; i < kBlocks * NV; ++i) sums[i] = acc[i];
+}
+
+/// The same for `blocks` (1 to 4) blocks, all elements; the last block has `last` elements.
+template <class T, int NV, bool kMasked>
+inline void sum_some_blocks(const Product<T>& p, const T* a, const T* b, std::int64_t k_block,
+                            int blocks, std::int64_t last, std::int64_t rest, Vec<T>* sums) {
+  switch (blocks) {
+    case 1:
+      return sum_blocks<T, NV, 1, kMasked>(p, a, b, k_block, 0, last, rest, sums);
+    case 2:
+      sum_blocks<T, NV, 2, kMasked>(p, a, b, k_block, 0, last, rest, sums);
+      return sum_blocks<T, NV, 1, kMasked>(p, a, b, k_block, last, k_block, rest, sums);
+    case 3:
+      sum_blocks<T, NV, 3, kMasked>(p, a, b, k_block, 0, last, rest, sums);
+      return sum_blocks<T, NV, 2, kMasked>(p, a, b, k_block, last, k_block, rest, sums);
+    default:
+      sum_blocks<T, NV, 4, kMasked>(p, a, b, k_block, 0, last, rest, sums);
+      return sum_blocks<T, NV, 3, kMasked>(p, a, b, k_block, last, k_block, rest, sums);
+  }
+}
+
+/// Columns [j, j + cols), NV vectors, of a product with one row and several blocks of k. Block
+/// after block, every multiply-add would wait for the one before.
+template <class T, int NV>
+void row_by_panel(const Product<T>& p, std::int64_t j, std::int64_t cols) {
+  constexpr int kW = Vec<T>::kWidth;
+  constexpr int kMost = 4;  // blocks side by side
+  const std::int64_t k_block = block_k(p.k, p.n);
+  const std::int64_t rest = cols - (NV - 1) * kW;
+  T* c = p.c + j;
+  bool add = p.accumulate;
+  for (std::int64_t k0 = 0; k0 < p.k; k0 += kMost * k_block) {
+    const std::int64_t kn = std::min(kMost * k_block, p.k - k0);
+    const int blocks = static_cast<int>((kn + k_block - 1) / k_block);
+    const std::int64_t last = kn - (blocks - 1) * k_block;
+    const T* a = p.a + k0 * p.a_step;
+    const T* b = p.b + k0 * p.ldb + j;
+    Vec<T> sums[kMost * NV] = {};
+    if (rest == kW) {
+      sum_some_blocks<T, NV, false>(p, a, b, k_block, blocks, last, rest, sums);
+    } else {
+      sum_some_blocks<T, NV, true>(p, a, b, k_block, blocks, last, rest, sums);
+    }
+    for (int v = 0; v < NV; ++v) {
+      const std::int64_t some = v < NV - 1 ? kW : rest;
+      Vec<T> y = sums[v];
+      if (add) y = Vec<T>::load_partial(c + v * kW, some) + y;
+      for (int q = 1; q < blocks; ++q) y = y + sums[q * NV + v];
+      y.store_partial(c + v * kW, some);
+    }
+    add = true;
+  }
+  finish_row(epilogue_from(p.epilogue, j), c, cols);
+}
+
 /// Columns [j0, j1) of a product with one row; b is read row after row.
 template <class T>
 void row_by_matrix(const Product<T>& p, std::int64_t j0, std::int64_t j1) {

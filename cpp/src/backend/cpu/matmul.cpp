@@ -38,6 +38,15 @@ void without_k(const Product<T>& p) {
 
 // ---------------------------------------------------------------- in place
 
+template <class T>
+Product<T> row_of(const Product<T>& p, std::int64_t i) {
+  Product<T> row = p;
+  row.m = 1;
+  row.a += i * p.a_row;
+  row.c += i * p.ldc;
+  return row;
+}
+
 /// Rows [m0, m1) and columns [n0, n1), panel by panel, in blocks of k_block elements of k.
 template <class T>
 void multiply_panels(const Product<T>& p, std::int64_t m0, std::int64_t m1, std::int64_t n0,
@@ -51,6 +60,16 @@ void multiply_panels(const Product<T>& p, std::int64_t m0, std::int64_t m1, std:
                     (rows > kFewRows && p.k * p.n > kSmallB);
   for (std::int64_t j = n0; j < n1;) {
     const Panel panel = rows == 1 && !pack ? next_row_panel<T>(n1 - j) : next_panel<T>(n1 - j);
+    if (rows == 1 && !pack && k_block < p.k && panel.cols <= 2 * Vec<T>::kWidth) {
+      const Product<T> row = row_of(p, m0);
+      if (panel.cols <= Vec<T>::kWidth) {
+        row_by_panel<T, 1>(row, j, panel.cols);
+      } else {
+        row_by_panel<T, 2>(row, j, panel.cols);
+      }
+      j += panel.cols;
+      continue;
+    }
     const Epilogue<T> epilogue = epilogue_from(p.epilogue, j);
     for (std::int64_t k0 = 0; k0 < p.k; k0 += k_block) {
       const std::int64_t kn = std::min(k_block, p.k - k0);
@@ -87,7 +106,7 @@ void multiply_in_place(const Product<T>& p, std::int64_t m0, std::int64_t m1, st
   if (p.k <= kThinK) return multiply_thin(p, m0, m1, n0, n1);
   const std::int64_t columns = n1 - n0;
   if (m1 - m0 == 1 && !p.tb && columns > (p.k * columns > kSmallB ? 2 : 4) * kPanelWidth<T>) {
-    return row_by_matrix(p, n0, n1);
+    return row_by_matrix(row_of(p, m0), n0, n1);
   }
   multiply_panels(p, m0, m1, n0, n1, block_k(p.k, p.n));
 }
