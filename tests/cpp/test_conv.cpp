@@ -347,6 +347,19 @@ TYPED_TEST(ConvOf, FewChannels) {
   }
 }
 
+TYPED_TEST(ConvOf, FewElementsToASum) {  // rows of results of every width, panels of every kind
+  Random r(14);
+  for (i64 size = 1; size <= 33; ++size) {
+    const i64 o = std::vector<i64>{5, 8, 13, 16, 24, 32, 45}[static_cast<std::size_t>(size % 7)];
+    const i64 c = 1 + size % 4;
+    check_all_passes<TypeParam>(image(1, c, o, size, 3, 1 + size % 5 / 4, 1), r);
+    check_all_passes<TypeParam>(image(2, c, o, size + 2, 3, 1 + size % 3 / 2, 0), r);
+    if (this->HasFailure()) return;
+  }
+  check_all_passes<TypeParam>(dilated(image(1, 2, 9, 20, 3, 2, 2), 2), r);
+  check_all_passes<TypeParam>(image(1, 2, 12, 600, 1, 1, 0), r);
+}
+
 TYPED_TEST(ConvOf, TapsInThePaddingAreLeftOut) {
   Random r(10);
   check_all_passes<TypeParam>(image(2, 16, 16, 8, 3, 1, 1), r);

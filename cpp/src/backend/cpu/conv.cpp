@@ -2,6 +2,7 @@
 // for the weights: which of the implementations serves which sizes.
 #include "backend/cpu/conv_direct.h"
 #include "backend/cpu/conv_dots.h"
+#include "backend/cpu/conv_few.h"
 #include "backend/cpu/conv_geometry.h"
 #include "backend/cpu/conv_implicit.h"
 #include "backend/cpu/conv_lanes.h"
@@ -61,6 +62,11 @@ void run_gather(const Gather<T>& p, const WeightView<T>& view, const Epilogue<T>
   if (plan.fits && prefers_dots(p, plan)) {
     pack_dots(p, plan, view, packed);
     run_dots(DotsConv<T>{p, plan, packed, out, epilogue}, exec);
+    return;
+  }
+  if (plan.fits && prefers_few<T>(plan)) {
+    pack_panels(p, view, packed, exec);
+    run_few(FewConv<T>{p, plan, packed, out, epilogue}, exec);
     return;
   }
   plan = plan_bands(p, kBandPixels, true);
