@@ -27,11 +27,13 @@ __all__: list[str] = [
     "add",
     "add_hook",
     "all",
+    "all_same",
     "any",
     "arange",
     "argmax",
     "argmin",
     "argsort",
+    "array_call",
     "asin",
     "atan",
     "atan2",
@@ -569,6 +571,11 @@ def add_hook(x: Tensor, hook: typing.Any) -> int:
     """
 
 def all(x: typing.Any, axis: typing.Any = None, keepdims: bool = False) -> Tensor: ...
+def all_same(watched: tuple) -> bool:
+    """
+    True if lists and dicts hold the very objects that they held: pairs (container, tuple of its values or their number).
+    """
+
 def any(x: typing.Any, axis: typing.Any = None, keepdims: bool = False) -> Tensor: ...
 def arange(
     start: typing.SupportsFloat | typing.SupportsIndex,
@@ -587,6 +594,15 @@ def argsort(
     axis: typing.SupportsInt | typing.SupportsIndex = -1,
     descending: bool = False,
 ) -> Tensor: ...
+def array_call(
+    runner: typing.Any,
+    like: collections.abc.Sequence,
+    reset: collections.abc.Sequence[Variable] = [],
+) -> tuple:
+    """
+    (call, takes) of an Executor with one output or a Trainer for arrays like these, given one by one. call returns the output or the list of logs, after setting the variables of `reset` to zero; None for other arrays. takes tells them apart.
+    """
+
 def asin(x: typing.Any) -> Tensor: ...
 def atan(x: typing.Any) -> Tensor: ...
 def atan2(x: typing.Any, y: typing.Any) -> Tensor: ...

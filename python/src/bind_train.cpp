@@ -2,14 +2,14 @@
 #include "convert.h"
 
 namespace lamella::python {
-namespace {
 
-/// Lets Python's signal handlers run; a KeyboardInterrupt leaves through here.
 bool poll_signals() {
   py::gil_scoped_acquire gil;
   if (PyErr_CheckSignals() != 0) throw py::error_already_set();
   return false;
 }
+
+namespace {
 
 struct Sources {
   std::vector<RowSource> rows;

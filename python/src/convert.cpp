@@ -1,11 +1,20 @@
 #include "convert.h"
 
 #include <algorithm>
+#include <array>
 #include <string>
 
 namespace lamella::python {
 
-py::dtype to_numpy(DType t) { return py::dtype(std::string(name(t))); }
+py::dtype to_numpy(DType t) {
+  static const auto* all = [] {  // never destroyed: the interpreter may be gone by then
+    auto* types = new std::array<py::dtype, kDTypeCount>;
+    for (std::size_t i = 0; i < kDTypeCount; ++i)
+      (*types)[i] = py::dtype(std::string(name(static_cast<DType>(i))));
+    return types;
+  }();
+  return (*all)[static_cast<std::size_t>(t)];
+}
 
 DType from_numpy_dtype(const py::dtype& d, const char* what) {
   const char kind = d.kind();

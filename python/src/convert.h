@@ -46,10 +46,15 @@ std::vector<int> to_axes(py::handle axis);
 /// Rows of an array for training; keeps alive what it points to in `keep`.
 RowSource to_source(py::handle array, std::vector<py::object>& keep);
 
+/// Lets Python's signal handlers run, with the GIL or without; a KeyboardInterrupt leaves as
+/// py::error_already_set. Returns false: nothing else is to be stopped.
+bool poll_signals();
+
 void bind_tensor(py::module_& m);
 void bind_ops(py::module_& m);
 void bind_graph(py::module_& m);
 void bind_train(py::module_& m);
+void bind_array_call(py::module_& m);
 void bind_io(py::module_& m);
 void bind_torch(py::module_& m);
 

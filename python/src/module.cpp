@@ -73,6 +73,7 @@ PYBIND11_MODULE(_core, m) {
   bind_graph(m);
   bind_ops(m);
   bind_train(m);
+  bind_array_call(m);
   bind_io(m);
   bind_torch(m);
 }

@@ -77,6 +77,15 @@ TEST(RecurrentOps, GraphRunsAnyBatchAndTimeAndSurvivesAFile) {
     const Tensor mask =
         ops::greater(ops::max(ops::abs(x), {2}), ops::full(Shape{}, 0.3, DType::kFloat32));
     EXPECT_EQ(y, net(x, mask).to_vector<float>()) << batch << " " << time;
+    std::vector<float> placed;
+    const std::vector<RowSource> rows = {rows_of(x)};
+    before.run(rows, [&](std::size_t output, const Spec& spec) {
+      EXPECT_EQ(output, 0);
+      EXPECT_EQ(spec.dtype, DType::kFloat32);
+      placed.resize(static_cast<std::size_t>(spec.shape.size()));
+      return placed.data();
+    });
+    EXPECT_EQ(y, placed);
   }
 }
 

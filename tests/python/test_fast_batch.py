@@ -164,3 +164,61 @@ def test_eager_and_own_steps_stay_in_python():
     model.train_on_batch(X, Y)
     model.train_on_batch(X, Y)
     assert len(seen) == 2
+
+
+def predictor(outputs=3):
+    keras.utils.set_random_seed(3)
+    return keras.Sequential(
+        [keras.Input((6,)), L.Dense(8, activation="tanh"), L.Dense(outputs)]
+    )
+
+
+def test_predict_on_batch_of_other_arrays_after_the_first():
+    model = predictor()
+    first = model.predict_on_batch(X)
+    kept = first.copy()
+    expected = np.asarray(model(X))
+    wide = RNG.normal(size=(64, 12)).astype("float32")
+    for x in (
+        X,
+        X[:7],
+        X[:1],
+        X.astype("float64"),
+        X.tolist(),
+        np.asfortranarray(X),
+        wide[::2, ::2],
+        X[::-1],
+        keras.ops.convert_to_tensor(X),
+        X.astype(">f4"),
+        X,
+    ):
+        outputs = model.predict_on_batch(x)
+        assert outputs.flags.writeable
+        rows = np.asarray(x, "float32")
+        np.testing.assert_array_equal(outputs, np.asarray(model(rows)))
+        np.testing.assert_array_equal(model.predict(x, verbose=0), outputs)
+        outputs[:] = 0  # nobody else's
+    np.testing.assert_array_equal(first, kept)
+    np.testing.assert_array_equal(model.predict_on_batch(X), expected)
+    with pytest.raises(ValueError, match="6"):
+        model.predict_on_batch(X[:, :5])
+
+
+def test_predict_on_batch_sees_what_changes():
+    model = predictor()
+    before = model.predict_on_batch(X)
+    model.set_weights([w * 2 for w in model.get_weights()])
+    after = model.predict_on_batch(X)
+    assert not np.array_equal(before, after)
+    np.testing.assert_array_equal(after, np.asarray(model(X)))
+    model.add(L.Dense(2))
+    assert model.predict_on_batch(X).shape == (32, 2)
+
+
+def test_large_predictions_are_arrays_like_small_ones():
+    model = predictor(5000)
+    model.predict_on_batch(X)
+    large = model.predict_on_batch(X)
+    assert large.shape == (32, 5000)
+    assert large.flags.writeable
+    np.testing.assert_array_equal(large[:1], model.predict_on_batch(X[:1]))

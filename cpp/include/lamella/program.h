@@ -30,6 +30,10 @@ LAMELLA_API RowSource rows_of(const Tensor& t);
 /// Asked now and then during long work; true stops it with Interrupted.
 using PollFn = std::function<bool()>;
 
+/// Where output number `output`, of this shape and dtype, is to be written: asked for each output,
+/// in order, before anything is computed.
+using PlaceFn = std::function<void*(std::size_t output, const Spec& spec)>;
+
 /// Runs a graph without an optimizer on any batch sizes. Safe to use from many threads.
 class LAMELLA_API Executor {
  public:
@@ -42,6 +46,8 @@ class LAMELLA_API Executor {
   std::vector<Tensor> run(std::span<const Tensor> inputs);
   /// Like run, on raw rows (all of each source).
   std::vector<Tensor> run(std::span<const RowSource> inputs);
+  /// Like run, into the caller's memory: for small graphs that run often, nothing is allocated.
+  void run(std::span<const RowSource> inputs, const PlaceFn& place);
   /// All rows in batches; outputs are concatenated along the first axis. `progress(step)` after
   /// each batch.
   std::vector<Tensor> map(std::span<const RowSource> inputs, std::int64_t batch_size,

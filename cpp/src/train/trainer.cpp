@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <cmath>
@@ -133,50 +134,52 @@ struct Executor::Impl {
   };
   static constexpr std::size_t kMaxEntries = 16;  // shapes kept; the oldest goes
 
-  std::unique_ptr<Program> take(const std::vector<Shape>& shapes) {
+  std::unique_ptr<Program> take(std::span<const RowSource> inputs, std::int64_t rows) {
     {
       std::lock_guard lock(mutex);
       for (Entry& e : entries)
-        if (e.shapes == shapes && !e.free.empty()) {
+        if (!e.free.empty() && fits(e.shapes, inputs, rows)) {
           auto p = std::move(e.free.back());
           e.free.pop_back();
           return p;
         }
     }
-    return std::make_unique<Program>(*graph.data(), shapes, nullptr, std::span<const Variable>{});
+    return std::make_unique<Program>(*graph.data(), batch_shapes(inputs, rows), nullptr,
+                                     std::span<const Variable>{});
   }
 
-  void give(const std::vector<Shape>& shapes, std::unique_ptr<Program> p) {
+  void give(std::span<const RowSource> inputs, std::int64_t rows, std::unique_ptr<Program> p) {
     std::lock_guard lock(mutex);
     for (Entry& e : entries)
-      if (e.shapes == shapes) {
+      if (fits(e.shapes, inputs, rows)) {
         if (e.free.size() < 64) e.free.push_back(std::move(p));
         return;
       }
     if (entries.size() >= kMaxEntries) entries.pop_front();
     entries.emplace_back();
-    entries.back().shapes = shapes;
+    entries.back().shapes = batch_shapes(inputs, rows);
     entries.back().free.push_back(std::move(p));
   }
 
-  /// A program for these shapes while it lives.
+  /// A program for so many rows of these sources while it lives.
   struct Lease {
     Impl& impl;
-    std::vector<Shape> shapes;
+    std::span<const RowSource> inputs;
+    std::int64_t rows;
     std::unique_ptr<Program> program;
-    Lease(Impl& i, std::vector<Shape> s) : impl(i), shapes(std::move(s)), program(i.take(shapes)) {}
-    ~Lease() { impl.give(shapes, std::move(program)); }
+    Lease(Impl& i, std::span<const RowSource> sources, std::int64_t n)
+        : impl(i), inputs(sources), rows(n), program(i.take(sources, n)) {}
+    ~Lease() { impl.give(inputs, rows, std::move(program)); }
     Lease(const Lease&) = delete;
     Lease& operator=(const Lease&) = delete;
   };
 
   /// Outputs for all rows, filled piece by piece.
   struct Results {
-    std::vector<Tensor> tensors;
     std::vector<char*> data;
     std::vector<std::size_t> row_bytes;
 
-    void allocate(const Program& p, std::int64_t size, std::int64_t rows) {
+    void allocate(const Program& p, std::int64_t size, std::int64_t rows, const PlaceFn& place) {
       for (std::size_t i = 0; i < p.output_count(); ++i) {
         Shape shape = p.output_spec(i).shape;
         check<ShapeError>(shape.rank() >= 1 && shape[0] == Dim(size), "predict: output '",
@@ -187,8 +190,7 @@ struct Executor::Impl {
             static_cast<std::size_t>(shape.size() / std::max(size, std::int64_t{1})) *
             size_of(dtype));
         shape[0] = Dim(rows);
-        tensors.push_back(Tensor::empty(shape, dtype));
-        data.push_back(static_cast<char*>(tensors.back().mutable_raw()));
+        data.push_back(static_cast<char*>(place(i, {shape, dtype})));
       }
     }
     /// Copies the program's rows from `from` on to row `to` and the following.
@@ -211,7 +213,7 @@ struct Executor::Impl {
     const std::int64_t probe = std::min(kFewRows, batch_size);
     std::int64_t row_bytes = 0;
     {
-      const Lease lease(*this, batch_shapes(inputs, probe));
+      const Lease lease(*this, inputs, probe);
       row_bytes = static_cast<std::int64_t>(lease.program->arena_bytes()) / probe + 1;
     }
     std::int64_t weights = 0;
@@ -228,14 +230,13 @@ struct Executor::Impl {
   /// All rows, `some` at a time; for graphs whose rows are computed alone. With many pieces each
   /// thread carries its own through the graph; with few the threads share each kernel. The
   /// pieces, and so the results, are the same.
-  std::vector<Tensor> by_rows(std::span<const RowSource> inputs, std::int64_t rows,
-                              std::int64_t some, const PollFn& poll, const Done& done) {
+  void by_rows(std::span<const RowSource> inputs, std::int64_t rows, std::int64_t some,
+               const PlaceFn& place, const PollFn& poll, const Done& done) {
     const std::int64_t pieces = (rows + some - 1) / some;
-    const std::vector<Shape> shapes = batch_shapes(inputs, some);
     Results out;
     {
-      const Lease lease(*this, shapes);
-      out.allocate(*lease.program, some, rows);
+      const Lease lease(*this, inputs, some);
+      out.allocate(*lease.program, some, rows, place);
     }
     std::atomic<std::int64_t> finished{0};
     std::atomic<bool> stop{false};
@@ -247,7 +248,7 @@ struct Executor::Impl {
       if (stop.load(std::memory_order_relaxed)) return;
       const bool here = std::this_thread::get_id() == caller;
       try {
-        const Lease lease(*this, shapes);
+        const Lease lease(*this, inputs, some);
         // The last piece is as long as the others: it begins earlier, and stores what is new.
         const std::int64_t to = i * some, from = std::min(to, rows - some);
         compute(*lease.program, inputs, from, some, here && poll ? &poll : nullptr);
@@ -277,7 +278,34 @@ struct Executor::Impl {
     }
     if (failure) std::rethrow_exception(failure);
     if (done) done(rows);
-    return std::move(out.tensors);
+  }
+
+  /// Rows in batches, one after the other.
+  void in_batches(std::span<const RowSource> inputs, std::int64_t rows, std::int64_t batch_size,
+                  const PlaceFn& place, const PollFn& poll,
+                  const std::function<void(std::int64_t)>& progress) {
+    Results out;
+    auto polled = Clock::now();
+    std::int64_t step = 0;
+    const std::int64_t tail = rows % batch_size;
+    auto batches = [&](std::int64_t begin, std::int64_t end, std::int64_t size) {
+      if (begin >= end) return;
+      const Lease lease(*this, inputs, size);
+      Program& p = *lease.program;
+      if (out.data.empty()) out.allocate(p, size, rows, place);
+      for (std::int64_t row = begin; row < end; row += size) {
+        compute(p, inputs, row, size, poll ? &poll : nullptr);
+        out.store(p, 0, row, size);
+        ++step;
+        if (progress) progress(step);
+        if (poll && Clock::now() - polled > kPollInterval) {
+          polled = Clock::now();
+          if (poll()) throw Interrupted("predict: interrupted");
+        }
+      }
+    };
+    batches(0, rows - tail, batch_size);
+    batches(rows - tail, rows, tail);
   }
 
   Graph graph;
@@ -285,6 +313,20 @@ struct Executor::Impl {
   std::mutex mutex;
   std::deque<Entry> entries;
 };
+
+namespace {
+
+/// Outputs as new tensors.
+struct Fresh {
+  std::vector<Tensor> tensors;
+  PlaceFn place() {
+    return [this](std::size_t, const Spec& s) {
+      return tensors.emplace_back(Tensor::empty(s.shape, s.dtype)).mutable_raw();
+    };
+  }
+};
+
+}  // namespace
 
 Executor::Executor(const Graph& graph) : impl_(std::make_unique<Impl>(graph)) {}
 Executor::~Executor() = default;
@@ -297,27 +339,43 @@ std::vector<Tensor> Executor::run(std::span<const Tensor> inputs) {
 }
 
 std::vector<Tensor> Executor::run(std::span<const RowSource> inputs) {
+  Fresh out;
+  run(inputs, out.place());
+  return std::move(out.tensors);
+}
+
+void Executor::run(std::span<const RowSource> inputs, const PlaceFn& place) {
   const std::int64_t rows = common_rows(*impl_->graph.data(), inputs);
   if (impl_->alone && rows > Impl::kFewRows) {
     const std::int64_t some = impl_->rows_at_a_time(inputs, rows);
-    if (some < rows) return impl_->by_rows(inputs, rows, some, {}, {});
+    if (some < rows) {
+      impl_->by_rows(inputs, rows, some, place, {}, {});
+      return;
+    }
   }
-  Impl::Lease lease(*impl_, batch_shapes(inputs, rows));
+  const Impl::Lease lease(*impl_, inputs, rows);
   Program& p = *lease.program;
-  compute(p, inputs, 0, rows, nullptr);
-  std::vector<Tensor> out;
-  for (std::size_t i = 0; i < p.output_count(); ++i) {
-    const Spec& s = p.output_spec(i);
-    out.push_back(
-        Tensor::copy_of(p.output(i), static_cast<std::size_t>(s.shape.size()), s.shape, s.dtype));
+  constexpr std::size_t kFewOutputs = 4;
+  std::array<void*, kFewOutputs> few{};
+  std::vector<void*> many;
+  std::span<void*> places(few.data(), std::min(p.output_count(), kFewOutputs));
+  if (p.output_count() > kFewOutputs) {
+    many.resize(p.output_count());
+    places = many;
   }
-  return out;
+  for (std::size_t i = 0; i < places.size(); ++i) places[i] = place(i, p.output_spec(i));
+  compute(p, inputs, 0, rows, nullptr);
+  for (std::size_t i = 0; i < places.size(); ++i) {
+    const Spec& s = p.output_spec(i);
+    std::memcpy(places[i], p.output(i),
+                static_cast<std::size_t>(s.shape.size()) * size_of(s.dtype));
+  }
 }
 
 std::vector<ProfileLine> Executor::profile(std::span<const RowSource> inputs, int repeats) {
   const std::int64_t rows = common_rows(*impl_->graph.data(), inputs);
   check(rows >= 1, "the batch is empty: expected at least one row");
-  Impl::Lease lease(*impl_, batch_shapes(inputs, rows));
+  const Impl::Lease lease(*impl_, inputs, rows);
   Program& p = *lease.program;
   const Program::Writing writing(p);
   return p.profile(repeats, [&] { feed(p, inputs, nullptr, 0, rows); });
@@ -333,7 +391,9 @@ std::vector<Tensor> Executor::map(std::span<const RowSource> inputs, std::int64_
     if (some < rows) {
       Impl::Done done;
       if (progress) done = [&](std::int64_t n) { progress((n + batch_size - 1) / batch_size); };
-      return impl_->by_rows(inputs, rows, some, poll, done);
+      Fresh out;
+      impl_->by_rows(inputs, rows, some, out.place(), poll, done);
+      return std::move(out.tensors);
     }
   }
   if (rows <= batch_size) {
@@ -341,28 +401,8 @@ std::vector<Tensor> Executor::map(std::span<const RowSource> inputs, std::int64_
     if (progress) progress(1);
     return out;
   }
-  Impl::Results out;
-  auto polled = Clock::now();
-  std::int64_t step = 0;
-  const std::int64_t tail = rows % batch_size;
-  auto batches = [&](std::int64_t begin, std::int64_t end, std::int64_t size) {
-    if (begin >= end) return;
-    Impl::Lease lease(*impl_, batch_shapes(inputs, size));
-    Program& p = *lease.program;
-    if (out.tensors.empty()) out.allocate(p, size, rows);
-    for (std::int64_t row = begin; row < end; row += size) {
-      compute(p, inputs, row, size, poll ? &poll : nullptr);
-      out.store(p, 0, row, size);
-      ++step;
-      if (progress) progress(step);
-      if (poll && Clock::now() - polled > kPollInterval) {
-        polled = Clock::now();
-        if (poll()) throw Interrupted("predict: interrupted");
-      }
-    }
-  };
-  batches(0, rows - tail, batch_size);
-  batches(rows - tail, rows, tail);
+  Fresh out;
+  impl_->in_batches(inputs, rows, batch_size, out.place(), poll, progress);
   return std::move(out.tensors);
 }
 

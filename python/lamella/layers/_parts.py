@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from operator import is_
 from typing import TYPE_CHECKING, Any
 
+from lamella import _core
 from lamella.variable import Variable, structure
 
 if TYPE_CHECKING:
@@ -42,39 +42,28 @@ class Parts:
         self.trainable: list[Variable] = layer.trainable_variables
         self.trainable_ids = tuple([id(v) for v in self.trainable])
         self._built = False
-        self._lists: list[tuple[Any, list[Any]]] = []
-        self._dicts: list[tuple[dict[Any, Any], list[Any]]] = []
-        self._long: list[tuple[Any, int]] = []
+        watched: list[tuple[Any, Any]] = []
         for sub in (layer, *self.layers):
             for value in sub._tracked_values():
-                self._watch(value, 0)
+                self._watch(value, 0, watched)
+        self._watched = tuple(watched)
 
-    def _watch(self, value: Any, depth: int) -> None:
+    def _watch(self, value: Any, depth: int, watched: list[tuple[Any, Any]]) -> None:
         """Remember the lists and dicts in which a layer may appear later."""
         if depth >= 4 or not isinstance(value, list | tuple | dict):
             return
         items = list(value.values() if isinstance(value, dict) else value)
         if len(items) > _LONG and not any(hasattr(v, "_own_variables") for v in items):
-            self._long.append((value, len(value)))
+            watched.append((value, len(value)))
             return
-        if isinstance(value, dict):
-            self._dicts.append((value, items))
-        elif isinstance(value, list):
-            self._lists.append((value, items))
+        if not isinstance(value, tuple):
+            watched.append((value, tuple(items)))
         for item in items:
-            self._watch(item, depth + 1)
+            self._watch(item, depth + 1, watched)
 
     def is_current(self) -> bool:
         """Return True if nothing was set, and no list changed, since then."""
-        if self.version != structure.version:
-            return False
-        for value, items in self._lists:
-            if len(value) != len(items) or not all(map(is_, value, items)):
-                return False
-        for table, items in self._dicts:
-            if len(table) != len(items) or not all(map(is_, table.values(), items)):
-                return False
-        return all(len(value) == n for value, n in self._long)
+        return self.version == structure.version and _core.all_same(self._watched)
 
     def all_built(self) -> bool:
         """Return True if all layers below are built."""

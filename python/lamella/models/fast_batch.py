@@ -1,4 +1,4 @@
-"""The short way of `train_on_batch` and `test_on_batch`, for arrays like the last."""
+"""The short way of the `..._on_batch` methods, for arrays like the last."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lamella import _core
 from lamella.layers._parts import parts_of
 
 if TYPE_CHECKING:
+    from lamella.layers._parts import Parts
     from lamella.models.tracing import Step, Tracing
 
 
@@ -74,36 +76,58 @@ class FastBatch:
         assert step.template is not None  # every traced step has one
         self.template = step.template
         self.classes = takes_classes(model._compile_loss)
-        self._kinds = [(a.shape[1:], a.dtype) for a in leaves]
+        self._call, self.takes = _core.array_call(step.runner, leaves, reset)
         self._order = [step.names.index(n) for n in order]
-        self._reset = reset
         self._parts = parts_of(model)
         self._optimizer = model.optimizer
 
-    def takes(self, model: Any, mode: str, x: Any, y: Any) -> bool:
-        """Return True if these are arrays like those that ran, and nothing changed."""
+    def is_current(self, model: Any, mode: str) -> bool:
+        """Return True if the step is one of this mode, and nothing changed since."""
         return (
             mode == self._mode
-            and len(self._kinds) == 2
-            and type(x) is np.ndarray
-            and type(y) is np.ndarray
-            and (x.shape[1:], x.dtype) == self._kinds[0]
-            and (y.shape[1:], y.dtype) == self._kinds[1]
-            and len(x) == len(y) > 0
-            and x.flags.c_contiguous
-            and y.flags.c_contiguous
             and model.optimizer is self._optimizer
             and not model.run_eagerly
             and self._parts.is_current()
         )
 
-    def values(self, x: np.ndarray, y: np.ndarray) -> Any:
-        """Run the step and return [loss, metrics...]; a number if it is only one."""
-        values = self._step.runner.step((x, y), self._reset)
+    def values(self, x: Any, y: Any) -> Any:
+        """Run the step and return [loss, metrics...]; a number if it is only one.
+
+        None for other arrays than the step takes.
+        """
+        values = self._call(x, y)
+        if values is None:
+            return None
         if len(self._order) == 1:
             return values[self._order[0]]
         return [values[i] for i in self._order]
 
-    def run(self, x: np.ndarray, y: np.ndarray) -> dict[str, float]:
-        """Run the step and return its logs."""
-        return self._step.logs(self._step.runner.step((x, y), self._reset))
+    def logs(self, x: Any, y: Any) -> dict[str, float] | None:
+        """Run the step and return its logs; None for arrays that it does not take."""
+        values = self._call(x, y)
+        return None if values is None else self._step.logs(values)
+
+
+class FastPredict:
+    """A traced prediction with one output and the kind of arrays that it takes.
+
+    Args:
+        runner: the Executor of the step.
+        leaves: x as it was given.
+        parts: what the model was made of.
+
+    Attributes:
+        batch: function from x to the outputs, or to None for another kind of x.
+        takes: function that tells whether x is of that kind.
+    """
+
+    def __init__(self, runner: Any, leaves: list[np.ndarray], parts: Parts) -> None:
+        self.batch, self.takes = _core.array_call(runner, leaves)
+        self.parts = parts
+        self._runner = runner
+
+    def all_rows(self, x: np.ndarray, batch_size: int) -> Any:
+        """Return the outputs for all rows of an x that is taken."""
+        if len(x) > batch_size:
+            return self._runner.map([x], batch_size)[0]
+        return self._runner([x])[0]

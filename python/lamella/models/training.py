@@ -27,7 +27,12 @@ from lamella.models.data import (
     to_array,
     unpack_x_y_sample_weight,
 )
-from lamella.models.fast_batch import FastBatch, takes_classes, zeros_of_metrics
+from lamella.models.fast_batch import (
+    FastBatch,
+    FastPredict,
+    takes_classes,
+    zeros_of_metrics,
+)
 from lamella.models.fit_loop import (
     FitLoop,
     check_frequency,
@@ -482,18 +487,13 @@ class Training(Tracing):
         if (
             fast is not None
             and verbose == 0
-            and type(x) is np.ndarray
-            and x.dtype == fast[1]
-            and x.shape[1:] == fast[0]
-            and fast[3].is_current()
+            and fast.takes(x)
+            and fast.parts.is_current()
             and not self.run_eagerly
             and callbacks is None
             and steps is None
-            and len(x)
         ):  # the same kind of array as last time: straight into C++
-            if len(x) <= (batch_size or 32):
-                return fast[2]([x])[0]
-            return fast[2].map([x], batch_size or 32)[0]
+            return fast.all_rows(x, batch_size or 32)
         self._check_initialized()
         verbose = verbosity(verbose)
         feed = self._feed(x, with_targets=False)
@@ -566,27 +566,15 @@ class Training(Tracing):
     def _remember_predict(self, step: Step, leaves: list[np.ndarray]) -> None:
         """Let the next array like this one go straight into C++."""
         if step.outputs is None and len(leaves) == 1:
-            array = leaves[0]
-            self._fast_predict = (
-                array.shape[1:],
-                array.dtype,
-                step.runner,
-                parts_of(self),
-            )
+            self._fast_predict = FastPredict(step.runner, leaves, parts_of(self))
 
     def predict_on_batch(self, x: Any) -> Any:
         """Return the outputs for one batch, as NumPy arrays."""
         fast = self.__dict__.get("_fast_predict")
-        if (
-            fast is not None
-            and type(x) is np.ndarray
-            and x.dtype == fast[1]
-            and x.shape[1:] == fast[0]
-            and fast[3].is_current()
-            and not self.run_eagerly
-            and len(x)
-        ):
-            return fast[2]((x,))[0]
+        if fast is not None and fast.parts.is_current() and not self.run_eagerly:
+            outputs = fast.batch(x)
+            if outputs is not None:
+                return outputs
         self._check_initialized()
         feed = self._feed(x, with_targets=False)
         if not isinstance(feed, ArrayFeed):
@@ -614,8 +602,10 @@ class Training(Tracing):
             class_weight: dict from class number to weight, instead of sample_weight.
             return_dict: return a dict by name.
         """
-        if (fast := self._fast(x, y, sample_weight, class_weight, "train")) is not None:
-            return fast.run(x, y) if return_dict else fast.values(x, y)
+        if sample_weight is None and class_weight is None:
+            fast = self._fast(x, y, "train", return_dict)
+            if fast is not None:
+                return fast
         self._assert_compiled("train_on_batch")
         logs = self._on_batch("train", x, y, sample_weight, class_weight)
         return logs if return_dict else self._in_order(logs)
@@ -628,27 +618,24 @@ class Training(Tracing):
         return_dict: bool = False,
     ) -> Any:
         """Return the loss and metrics of one batch."""
-        if (fast := self._fast(x, y, sample_weight, None, "test")) is not None:
-            return fast.run(x, y) if return_dict else fast.values(x, y)
+        if sample_weight is None:
+            fast = self._fast(x, y, "test", return_dict)
+            if fast is not None:
+                return fast
         self._assert_compiled("test_on_batch")
         logs = self._on_batch("test", x, y, sample_weight, None)
         return logs if return_dict else self._in_order(logs)
 
-    def _fast(
-        self, x: Any, y: Any, sample_weight: Any, class_weight: Any, mode: str
-    ) -> FastBatch | None:
-        """Return the short way for the same kind of arrays as last time."""
+    def _fast(self, x: Any, y: Any, mode: str, return_dict: bool) -> Any:
+        """Run the last batch's step again; None if this batch is of another kind."""
         fast: FastBatch | None = self.__dict__.get("_fast_batch")
-        if (
-            fast is None
-            or sample_weight is not None
-            or class_weight is not None
-            or not fast.takes(self, mode, x, y)
-        ):
+        if fast is None or not fast.is_current(self, mode):
             return None
         if fast.classes:
+            if not fast.takes(x, y):
+                return None
             self._check_targets(fast.template, [x, y])
-        return fast
+        return fast.logs(x, y) if return_dict else fast.values(x, y)
 
     def _on_batch(
         self, mode: str, x: Any, y: Any, sample_weight: Any, class_weight: Any
