@@ -15,103 +15,6 @@ Tensor binary(Tensor (*op)(const Tensor&, const Tensor&), py::handle x, py::hand
   return op(a, b);
 }
 
-/// What numpy's basic indexing gives: ints, slices, None, Ellipsis; one integer array or tensor
-/// too.
-Tensor index(const Tensor& t, const py::object& key) {
-  if (PyLong_CheckExact(key.ptr()) != 0 && t.rank() > 0 && t.shape()[0].known()) {
-    const auto i = key.cast<std::int64_t>();
-    const std::int64_t n = t.shape()[0].value();
-    if (i < n && i >= -n) return ops::row(t, i);
-  }
-  std::vector<py::object> items;
-  if (py::isinstance<py::tuple>(key)) {
-    for (py::handle h : py::reinterpret_borrow<py::tuple>(key))
-      items.push_back(py::reinterpret_borrow<py::object>(h));
-  } else {
-    items.push_back(key);
-  }
-  int used = 0, ellipsis = 0;
-  for (const py::object& i : items) {
-    if (i.is(py::ellipsis()))
-      ++ellipsis;
-    else if (!i.is_none())
-      ++used;
-  }
-  if (ellipsis > 1) throw py::index_error("an index can hold only one ellipsis ('...')");
-  if (used > t.rank())
-    throw py::index_error(
-        detail::format("too many indices for a tensor of rank ", t.rank(), ": got ", used));
-  if (ellipsis == 0) items.push_back(py::ellipsis());
-
-  std::vector<Dim> starts, sizes;
-  std::vector<std::int64_t> steps;
-  Shape result;                                  // after ints are dropped and None axes added
-  std::optional<std::pair<int, Tensor>> gather;  // axis in the result so far, index
-  int axis = 0;
-  auto whole = [&] {
-    starts.emplace_back(0);
-    sizes.push_back(t.shape()[axis]);
-    steps.push_back(1);
-    result.push_back(t.shape()[axis]);
-    ++axis;
-  };
-  for (const py::object& i : items) {
-    if (i.is_none()) {
-      result.push_back(Dim(1));
-    } else if (i.is(py::ellipsis())) {
-      for (int k = t.rank() - used; k > 0; --k) whole();
-    } else if (py::isinstance<py::slice>(i)) {
-      const Dim n = t.shape()[axis];
-      const py::object start = i.attr("start"), stop = i.attr("stop"), step = i.attr("step");
-      const std::int64_t by = step.is_none() ? 1 : step.cast<std::int64_t>();
-      if (by == 0) throw py::value_error("slice step cannot be zero");
-      if (n.known()) {
-        py::ssize_t a = 0, z = 0, s = 0, length = 0;
-        if (!py::reinterpret_borrow<py::slice>(i).compute(static_cast<py::ssize_t>(n.value()), &a,
-                                                          &z, &s, &length))
-          throw py::error_already_set();
-        starts.emplace_back(length == 0 ? 0 : static_cast<std::int64_t>(a));
-        sizes.emplace_back(static_cast<std::int64_t>(length));
-        steps.push_back(s);
-      } else {
-        // An unknown size: only whole axes and bounds counted from either end.
-        check<ShapeError>(by == 1, "slice: a step needs a known size, but this axis has size None");
-        auto bound = [&](const py::object& o, Dim otherwise) {
-          if (o.is_none()) return otherwise;
-          if (py::isinstance<Dim>(o)) return o.cast<Dim>();
-          const auto v = o.cast<std::int64_t>();
-          return v >= 0 ? Dim(v) : n - Dim(-v);
-        };
-        const Dim a = bound(start, Dim(0)), z = bound(stop, n);
-        starts.push_back(a);
-        sizes.push_back(z - a);
-        steps.push_back(1);
-      }
-      result.push_back(sizes.back());
-      ++axis;
-    } else if (PyIndex_Check(i.ptr()) && !PyBool_Check(i.ptr()) && !py::isinstance<Tensor>(i)) {
-      const Dim n = t.shape()[axis];
-      const auto v = i.cast<std::int64_t>();
-      if (n.known() && (v >= n.value() || v < -n.value()))
-        throw py::index_error(
-            detail::format("index ", v, " is out of range for axis ", axis, " of size ", n));
-      starts.push_back(v >= 0 ? Dim(v) : n - Dim(-v));
-      sizes.emplace_back(1);
-      steps.push_back(1);
-      ++axis;
-    } else {
-      if (gather) throw py::index_error("only one index may be an array or a tensor");
-      Tensor by = as_tensor(i);
-      if (by.dtype() == DType::kBool)
-        throw py::index_error("boolean masks give results of unknown size; use where() instead");
-      gather.emplace(result.rank(), by);
-      whole();
-    }
-  }
-  Tensor out = ops::reshape(ops::slice(t, starts, sizes, steps), result);
-  return gather ? ops::gather(out, gather->second, gather->first) : out;
-}
-
 /// The only element as an integer; int64 does not pass through a double.
 std::int64_t integer(const Tensor& t) {
   const double v = t.item();
@@ -225,8 +128,7 @@ void bind_tensor(py::module_& m) {
            [](const Tensor& t) {
              if (t.rank() == 0) throw py::type_error("a scalar tensor cannot be iterated");
              py::list rows;
-             for (std::int64_t i = 0; i < t.shape()[0].value(); ++i)
-               rows.append(index(t, py::int_(i)));
+             for (std::int64_t i = 0; i < t.shape()[0].value(); ++i) rows.append(ops::row(t, i));
              return py::iter(rows);
            })
       .def("__getitem__", &index)

@@ -43,6 +43,9 @@ py::tuple dims_tuple(const Shape& s);
 /// None, an int, or a sequence of ints.
 std::vector<int> to_axes(py::handle axis);
 
+/// t[key]: ints, slices, None, Ellipsis, and at most one array or tensor of integers.
+Tensor index(const Tensor& t, py::handle key);
+
 /// Rows of an array for training; keeps alive what it points to in `keep`.
 RowSource to_source(py::handle array, std::vector<py::object>& keep);
 

@@ -1,6 +1,7 @@
 #include "fast_call.h"
 
 #include <deque>
+#include <iterator>
 #include <string>
 #include <utility>
 
@@ -31,6 +32,18 @@ const Tensor* as_exact_tensor(PyObject* o) {
 
 bool is_torch_tensor(PyObject* o) { return is_face(o); }
 
+bool as_number(PyObject* o, double& value) {
+  if (PyFloat_CheckExact(o) != 0) {
+    value = PyFloat_AS_DOUBLE(o);
+    return true;
+  }
+  if (PyLong_CheckExact(o) == 0) return false;
+  int overflow = 0;
+  const long long n = PyLong_AsLongLongAndOverflow(o, &overflow);
+  value = static_cast<double>(n);
+  return overflow == 0 && n > -(1LL << 53) && n < (1LL << 53);
+}
+
 namespace {
 
 PyObject* new_object(PyTypeObject* type, Tensor&& t) {
@@ -56,19 +69,6 @@ PyObject* attempt(bool face, F&& compute) {
   } catch (...) {
     return nullptr;
   }
-}
-
-/// The value of a plain Python number that a double holds exactly.
-bool as_number(PyObject* o, double& value) {
-  if (PyFloat_CheckExact(o) != 0) {
-    value = PyFloat_AS_DOUBLE(o);
-    return true;
-  }
-  if (PyLong_CheckExact(o) == 0) return false;
-  int overflow = 0;
-  const long long n = PyLong_AsLongLongAndOverflow(o, &overflow);
-  value = static_cast<double>(n);
-  return overflow == 0 && n > -(1LL << 53) && n < (1LL << 53);
 }
 
 /// op(x, y) where both are tensors, or one is a Python number and the other of floating type.
@@ -112,6 +112,49 @@ struct BinarySlot {
     method = py::object(tensor.attr(name)).release().ptr();
     reflected = py::object(tensor.attr(reflected_name)).release().ptr();
     slot = &call;
+  }
+};
+
+/// x ** y of tensors of the core and numbers.
+struct PowerSlot {
+  static inline PyObject *method = nullptr, *reflected = nullptr;
+
+  static PyObject* call(PyObject* x, PyObject* y, PyObject* modulus) {
+    if (modulus == Py_None && !is_face(x) && !is_face(y)) {
+      if (PyObject* result = attempt_binary(&ops::pow, x, y)) return result;
+    }
+    if (PyObject_TypeCheck(x, tensor_type) != 0)
+      return PyObject_CallFunctionObjArgs(method, x, y, nullptr);
+    return PyObject_CallFunctionObjArgs(reflected, y, x, nullptr);
+  }
+};
+
+/// x < y and so on; Python has exchanged the operands where only y is a tensor.
+struct CompareSlot {
+  static constexpr const char* kNames[] = {"__lt__", "__le__", "__eq__",
+                                           "__ne__", "__gt__", "__ge__"};  // by Py_LT, ...
+  static constexpr BinaryFn kOps[] = {&ops::less,      &ops::less_equal, &ops::equal,
+                                      &ops::not_equal, &ops::greater,    &ops::greater_equal};
+  static inline PyObject* methods[std::size(kNames)] = {};
+
+  static PyObject* call(PyObject* x, PyObject* y, int op) {
+    if (Py_TYPE(x) == tensor_type && !is_face(y)) {
+      if (PyObject* result = attempt_binary(kOps[op], x, y)) return result;
+    }
+    return PyObject_CallFunctionObjArgs(methods[op], x, y, nullptr);
+  }
+};
+
+struct SubscriptSlot {
+  static inline PyObject* method = nullptr;
+
+  static PyObject* call(PyObject* x, PyObject* key) {
+    if (Py_TYPE(x) == tensor_type) {
+      const Tensor& t = *as_exact_tensor(x);
+      if (PyObject* result = attempt(false, [&] { return index(t, key); })) return result;
+      PyErr_Clear();  // the general way meets the same error
+    }
+    return PyObject_CallFunctionObjArgs(method, x, key, nullptr);
   }
 };
 
@@ -182,6 +225,17 @@ void add_fast_operators(const py::class_<Tensor>& tensor) {
   BinarySlot<&ops::matmul>::install(tensor, numbers.nb_matrix_multiply, "__matmul__",
                                     "__rmatmul__");
   numbers.nb_negative = &negative;
+  const auto method = [&](const char* name) {
+    return py::object(tensor.attr(name)).release().ptr();
+  };
+  PowerSlot::method = method("__pow__");
+  PowerSlot::reflected = method("__rpow__");
+  numbers.nb_power = &PowerSlot::call;
+  for (std::size_t i = 0; i < std::size(CompareSlot::kNames); ++i)
+    CompareSlot::methods[i] = method(CompareSlot::kNames[i]);
+  tensor_type->tp_richcompare = &CompareSlot::call;
+  SubscriptSlot::method = method("__getitem__");
+  tensor_type->tp_as_mapping->mp_subscript = &SubscriptSlot::call;
 }
 
 // ---------------------------------------------------------------- lamella.torch

@@ -20,10 +20,13 @@ bool is_torch_tensor(PyObject* o);
 /// A Python object for a new tensor of the core.
 PyObject* new_tensor(Tensor&& t);
 
+/// The value of a plain Python number that a double holds exactly; false for anything else.
+bool as_number(PyObject* o, double& value);
+
 /// fast_path(function): a function of lamella.ops with a direct path before it.
 void bind_fast_path(py::module_& m);
 
-/// Gives the tensor type direct + - * / @ and unary minus; call it when all methods are defined.
+/// Gives the tensor type direct operators and indexing; call it when all methods are defined.
 void add_fast_operators(const py::class_<Tensor>& tensor);
 
 /// Gives the tensor type a direct path before its methods; call it when they are defined.

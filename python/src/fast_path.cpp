@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <iterator>
+#include <numeric>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -86,12 +87,119 @@ bool expand_dims(const Arguments& a, Tensor& result) {
   return a[1] != nullptr && along<&ops::expand_dims>(a, result);
 }
 
+/// op(x, y) of two tensors, or of one and a number.
 template <Tensor (*op)(const Tensor&, const Tensor&)>
 bool binary(const Arguments& a, Tensor& result) {
   const Tensor* x = floating(a[0]);
   const Tensor* y = floating(a[1]);
+  double number = 0;
+  if (x != nullptr && y != nullptr) {
+    if (x->dtype() != y->dtype()) return false;
+    result = op(*x, *y);
+  } else if (x != nullptr && as_number(a[1], number)) {
+    result = op(*x, Tensor::scalar(number, x->dtype()));
+  } else if (y != nullptr && as_number(a[0], number)) {
+    result = op(Tensor::scalar(number, y->dtype()), *y);
+  } else {
+    return false;
+  }
+  return true;
+}
+
+template <UnaryFn op>
+bool unary(const Arguments& a, Tensor& result) {
+  const Tensor* x = floating(a[0]);
+  if (x != nullptr) result = op(*x);
+  return x != nullptr;
+}
+
+bool clip(const Arguments& a, Tensor& result) {
+  const Tensor* x = floating(a[0]);
+  double low = 0, high = 0;
+  if (x == nullptr || !as_number(a[1], low) || !as_number(a[2], high)) return false;
+  result = ops::clip(*x, low, high);
+  return true;
+}
+
+/// Elements and vectors of matrices and vectors.
+bool dot(const Arguments& a, Tensor& result) {
+  const Tensor* x = floating(a[0]);
+  const Tensor* y = floating(a[1]);
   if (x == nullptr || y == nullptr || x->dtype() != y->dtype()) return false;
-  result = op(*x, *y);
+  if (x->rank() < 1 || x->rank() > 2 || y->rank() < 1 || y->rank() > 2) return false;
+  result = ops::matmul(*x, *y);
+  return true;
+}
+
+bool outer(const Arguments& a, Tensor& result) {
+  const Tensor* x = floating(a[0]);
+  const Tensor* y = floating(a[1]);
+  if (x == nullptr || y == nullptr || x->dtype() != y->dtype()) return false;
+  result = ops::mul(ops::reshape(*x, {Dim(x->size()), Dim(1)}),
+                    ops::reshape(*y, {Dim(1), Dim(y->size())}));
+  return true;
+}
+
+/// The Euclidean norm of all elements.
+bool norm(const Arguments& a, Tensor& result) {
+  const Tensor* x = floating(a[0]);
+  if (x == nullptr || a[1] != nullptr || a[2] != nullptr) return false;
+  result = ops::sqrt(ops::sum(ops::square(*x)));
+  return true;
+}
+
+template <Tensor (*op)(const Tensor&, const ops::Axes&, bool)>
+bool position(const Arguments& a, Tensor& result) {
+  const Tensor* x = floating(a[0]);
+  ops::Axes axis;
+  int one = 0;
+  if (x == nullptr || (a[2] != nullptr && a[2] != Py_False)) return false;
+  if (a[1] != nullptr && a[1] != Py_None) {
+    if (!as_axis(a[1], one)) return false;
+    axis.push_back(one);
+  }
+  result = op(*x, axis, false);
+  return true;
+}
+
+bool cumsum(const Arguments& a, Tensor& result) {
+  const Tensor* x = floating(a[0]);
+  int axis = 0;
+  if (x == nullptr || a[2] != nullptr || !as_axis(a[1], axis)) return false;
+  result = ops::cumsum(*x, axis);
+  return true;
+}
+
+bool flip(const Arguments& a, Tensor& result) {
+  const Tensor* x = floating(a[0]);
+  ops::Axes axes;
+  if (x == nullptr || !as_axes(a[1], axes)) return false;
+  if (a[1] == nullptr || a[1] == Py_None) {
+    for (int i = 0; i < x->rank(); ++i) axes.push_back(i);
+  }
+  result = ops::flip(*x, axes);
+  return true;
+}
+
+/// One element of an axis, or those at a tensor's indices, none of which counts from the end.
+bool take(const Arguments& a, Tensor& result) {
+  const Tensor* x = floating(a[0]);
+  if (x == nullptr || a[1] == nullptr) return false;
+  int axis = 0;
+  const bool flat = a[2] == nullptr || a[2] == Py_None;
+  if (!flat && (!as_axis(a[2], axis) || axis < -x->rank() || axis >= x->rank())) return false;
+  std::int64_t one = 0;
+  const bool first = flat ? x->rank() <= 1 : (axis == 0 || axis == -x->rank());
+  if (as_int(a[1], one)) {
+    if (!first || x->rank() == 0) return false;
+    result = ops::row(*x, one);
+    return true;
+  }
+  const Tensor* index = core_tensor(a[1]);
+  if (index == nullptr || index->dtype() != DType::kInt32 || (flat && x->rank() != 1)) return false;
+  const auto* i = index->data<std::int32_t>();
+  if (std::any_of(i, i + index->size(), [](std::int32_t at) { return at < 0; })) return false;
+  result = ops::gather(*x, *index, axis);
   return true;
 }
 
@@ -126,6 +234,86 @@ PyObject* reshape_method(PyObject* self, PyObject* const* sizes, Py_ssize_t rank
   std::vector<PyObject*> args{self};
   args.insert(args.end(), sizes, sizes + rank);
   return PyObject_Vectorcall(general_reshape, args.data(), args.size(), nullptr);
+}
+
+bool broadcast_to(const Arguments& a, Tensor& result) {
+  const Tensor* x = floating(a[0]);
+  if (x == nullptr || a[1] == nullptr || PyTuple_CheckExact(a[1]) == 0) return false;
+  Shape shape;
+  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(a[1]); ++i) {
+    std::int64_t size = 0;
+    if (!as_int(PyTuple_GET_ITEM(a[1], i), size) || size < 0) return false;
+    shape.push_back(Dim(size));
+  }
+  result = ops::broadcast_to(*x, shape);
+  return true;
+}
+
+bool squeeze(const Arguments& a, Tensor& result) {
+  const Tensor* x = core_tensor(a[0]);
+  ops::Axes axes;
+  if (x == nullptr || !as_axes(a[1], axes)) return false;
+  result = ops::squeeze(*x, axes);
+  return true;
+}
+
+bool swapaxes(const Arguments& a, Tensor& result) {
+  const Tensor* x = core_tensor(a[0]);
+  int i = 0, j = 0;
+  if (x == nullptr || !as_axis(a[1], i) || !as_axis(a[2], j)) return false;
+  const int rank = x->rank();
+  if (i < -rank || i >= rank || j < -rank || j >= rank) return false;
+  std::vector<int> order(static_cast<std::size_t>(rank));
+  std::iota(order.begin(), order.end(), 0);
+  std::swap(order[static_cast<std::size_t>((i + rank) % rank)],
+            order[static_cast<std::size_t>((j + rank) % rank)]);
+  result = ops::transpose(*x, order);
+  return true;
+}
+
+bool as_floating_type(PyObject* o, DType& dtype) {
+  if (o == nullptr || PyUnicode_CheckExact(o) == 0) return false;
+  const bool single = PyUnicode_CompareWithASCIIString(o, "float32") == 0;
+  if (!single && PyUnicode_CompareWithASCIIString(o, "float64") != 0) return false;
+  dtype = single ? DType::kFloat32 : DType::kFloat64;
+  return true;
+}
+
+bool cast(const Arguments& a, Tensor& result) {
+  const Tensor* x = core_tensor(a[0]);
+  DType dtype{};
+  if (x == nullptr || !as_floating_type(a[1], dtype) || x->dtype() == dtype) return false;
+  result = ops::cast(*x, dtype);
+  return true;
+}
+
+/// A tensor of one value, like another.
+template <int kValue>
+bool like(const Arguments& a, Tensor& result) {
+  const Tensor* x = floating(a[0]);
+  if (x == nullptr || is_tracing() || (a[1] != nullptr && a[1] != Py_None)) return false;
+  result = Tensor::full(x->shape(), kValue, x->dtype());
+  return true;
+}
+
+/// A tensor of one value, of a given type.
+template <int kValue>
+bool filled(const Arguments& a, Tensor& result) {
+  DType dtype{};
+  if (a[0] == nullptr || PyTuple_CheckExact(a[0]) == 0 || is_tracing()) return false;
+  static PyObject* settings =  // of lamella.config; never given back
+      py::object(py::module_::import("lamella._support").attr("_settings")).release().ptr();
+  PyObject* name =
+      a[1] != nullptr && a[1] != Py_None ? a[1] : PyDict_GetItemString(settings, "floatx");
+  if (!as_floating_type(name, dtype)) return false;
+  Shape shape;
+  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(a[0]); ++i) {
+    std::int64_t size = 0;
+    if (!as_int(PyTuple_GET_ITEM(a[0], i), size) || size < 0) return false;
+    shape.push_back(Dim(size));
+  }
+  result = Tensor::full(shape, kValue, dtype);
+  return true;
 }
 
 bool transpose(const Arguments& a, Tensor& result) {
@@ -191,6 +379,63 @@ constexpr Path kPaths[] = {
     {"where", &where},
     {"concatenate", &join<&ops::concat>},
     {"stack", &join<&ops::stack>},
+    {"abs", &unary<&ops::abs>},
+    {"arccos", &unary<&ops::acos>},
+    {"arcsin", &unary<&ops::asin>},
+    {"arctan", &unary<&ops::atan>},
+    {"ceil", &unary<&ops::ceil>},
+    {"cos", &unary<&ops::cos>},
+    {"cosh", &unary<&ops::cosh>},
+    {"erf", &unary<&ops::erf>},
+    {"exp", &unary<&ops::exp>},
+    {"expm1", &unary<&ops::expm1>},
+    {"floor", &unary<&ops::floor>},
+    {"hard_sigmoid", &unary<&ops::hard_sigmoid>},
+    {"hard_silu", &unary<&ops::hard_silu>},
+    {"isfinite", &unary<&ops::isfinite>},
+    {"isnan", &unary<&ops::isnan>},
+    {"log", &unary<&ops::log>},
+    {"log1p", &unary<&ops::log1p>},
+    {"negative", &unary<&ops::neg>},
+    {"reciprocal", &unary<&ops::reciprocal>},
+    {"relu", &unary<&ops::relu>},
+    {"rsqrt", &unary<&ops::rsqrt>},
+    {"selu", &unary<&ops::selu>},
+    {"sigmoid", &unary<&ops::sigmoid>},
+    {"sign", &unary<&ops::sign>},
+    {"silu", &unary<&ops::silu>},
+    {"sin", &unary<&ops::sin>},
+    {"sinh", &unary<&ops::sinh>},
+    {"softplus", &unary<&ops::softplus>},
+    {"softsign", &unary<&ops::softsign>},
+    {"sqrt", &unary<&ops::sqrt>},
+    {"square", &unary<&ops::square>},
+    {"tan", &unary<&ops::tan>},
+    {"tanh", &unary<&ops::tanh>},
+    {"equal", &binary<&ops::equal>},
+    {"greater", &binary<&ops::greater>},
+    {"greater_equal", &binary<&ops::greater_equal>},
+    {"less", &binary<&ops::less>},
+    {"less_equal", &binary<&ops::less_equal>},
+    {"not_equal", &binary<&ops::not_equal>},
+    {"power", &binary<&ops::pow>},
+    {"clip", &clip},
+    {"dot", &dot},
+    {"outer", &outer},
+    {"norm", &norm},
+    {"argmax", &position<&ops::argmax>},
+    {"argmin", &position<&ops::argmin>},
+    {"cumsum", &cumsum},
+    {"flip", &flip},
+    {"take", &take},
+    {"broadcast_to", &broadcast_to},
+    {"squeeze", &squeeze},
+    {"swapaxes", &swapaxes},
+    {"cast", &cast},
+    {"zeros_like", &like<0>},
+    {"ones_like", &like<1>},
+    {"zeros", &filled<0>},
+    {"ones", &filled<1>},
 };
 
 struct Function {

@@ -18,7 +18,47 @@ U = ops.convert_to_tensor(A[::-1] * 2)
 SQUARE = ops.convert_to_tensor(np.arange(9, dtype="float32").reshape(3, 3))
 NAMES = [n for n in ops.__all__ if _core.has_fast_path(n)]
 
+INSIDE = T / 10  # of the domains of inverse functions
+POSITIVE = ops.convert_to_tensor(A + 2.5)
+INDEX = ops.convert_to_tensor(np.array([1, 0, 1], "int32"))
+UNARY = """
+    abs ceil cos cosh erf exp expm1 floor hard_sigmoid hard_silu isfinite isnan negative
+    relu selu sigmoid sign silu sin sinh softplus softsign square tan tanh
+"""
+COMPARISONS = "equal greater greater_equal less less_equal not_equal"
+
 CALLS = {
+    **{n: [((T,), {}), ((), {"x": T})] for n in UNARY.split()},
+    **{n: [((INSIDE,), {})] for n in ("arccos", "arcsin", "arctan")},
+    **{n: [((POSITIVE,), {})] for n in ("log", "log1p", "reciprocal", "rsqrt", "sqrt")},
+    **{n: [((T, U), {}), ((T, 1), {}), ((0.5, T), {})] for n in COMPARISONS.split()},
+    "power": [((POSITIVE, U), {}), ((T, 2), {}), ((2.0, T), {})],
+    "clip": [((T, -1, 1.5), {}), ((T, None, 1), {}), ((T, -1), {"x_max": A})],
+    "dot": [((T, SQUARE), {}), ((T[0], T[1]), {}), ((T, T[0]), {}), ((T[0, 0], T), {})],
+    "outer": [((T, U), {}), ((T[0], T[1]), {}), ((T, A), {})],
+    "norm": [((T,), {}), ((T, 1), {}), ((T,), {"axis": 1}), ((T, None, 0), {})],
+    "argmax": [((T,), {}), ((T, 1), {}), ((T, -2, True), {}), ((), {"x": T})],
+    "argmin": [((T,), {}), ((T,), {"axis": 0}), ((T, None, True), {})],
+    "cumsum": [((T,), {}), ((T, 0), {}), ((T, -1), {"dtype": "float64"})],
+    "flip": [((T,), {}), ((T, 1), {}), ((T, (0, 1)), {}), ((T, [0]), {})],
+    "take": [
+        ((T, 1), {}),
+        ((T, -1), {"axis": 0}),
+        ((T, 2), {"axis": -1}),
+        ((T[0], -3), {}),
+        ((T, INDEX, 0), {}),
+        ((T, INDEX, 1), {}),
+        ((T[1], INDEX), {}),
+        ((T, INDEX - 1, 0), {}),
+    ],
+    "broadcast_to": [((T, (4, 2, 3)), {}), ((T, [2, 3]), {})],
+    "squeeze": [((T[None],), {}), ((T[None], 0), {}), ((T[:, None], [1]), {})],
+    "swapaxes": [((T, 0, 1), {}), ((T[None], -1, 0), {}), ((T, 0), {"axis2": -1})],
+    "cast": [((T, "float64"), {}), ((T, "int32"), {}), ((T,), {"dtype": "float32"})],
+    "zeros_like": [((T,), {}), ((T, "int32"), {}), ((T,), {"dtype": None})],
+    "ones_like": [((T,), {}), ((T,), {"dtype": "float64"})],
+    "zeros": [(((2, 3),), {}), ((4,), {}), (((2,), "float64"), {}), (((),), {})],
+    "ones": [(((2, 3),), {}), (([4],), {}), (((2,),), {"dtype": "int32"})],
     "sum": [((T,), {}), ((T, 1), {}), ((T,), {"axis": (0, 1), "keepdims": True})],
     "mean": [((T, -1), {}), ((T,), {"axis": [0]}), ((), {"x": T, "axis": 0})],
     "max": [((T,), {}), ((T, 0, True), {}), ((T,), {"initial": 9.0})],
@@ -104,6 +144,58 @@ def test_the_method_reshape():
         T.reshape(-1, -1)
     with pytest.raises(TypeError):
         T.reshape("a")
+
+
+def test_operators_and_indices():
+    for call in (
+        lambda x, y: x**2,
+        lambda x, y: 2.0**x,
+        lambda x, y: x**y,
+        lambda x, y: x > y,
+        lambda x, y: 0 < x,  # noqa: SIM300
+        lambda x, y: x <= 1.5,
+        lambda x, y: x == y,
+        lambda x, y: x != 0,
+        lambda x, y: x >= y,
+        lambda x, y: x[1],
+        lambda x, y: x[-1, 2],
+        lambda x, y: x[:1],
+        lambda x, y: x[1:, ::-1],
+        lambda x, y: x[..., 0],
+        lambda x, y: x[:, None, 1:],
+        lambda x, y: x[None, ..., 1:3, None],
+        lambda x, y: x[5:],
+        lambda x, y: x[:, -1:0:-2],
+        lambda x, y: x[...],
+        lambda x, y: x[:, np.array([2, 0])],
+        lambda x, y: x[()],
+        lambda x, y: x[np.int64(1)],
+    ):
+        got = call(T, U)
+        assert type(got) is type(T)
+        np.testing.assert_allclose(got.numpy(), call(A, A[::-1] * 2), rtol=1e-6)
+    with pytest.raises(IndexError, match="out of range"):
+        T[2]
+    with pytest.raises(IndexError, match="axis 1 of size 3"):
+        T[0, 3]
+    with pytest.raises(IndexError, match="too many indices"):
+        T[0, 0, 0]
+    with pytest.raises(ValueError, match="zero"):
+        T[::0]
+    assert hash(T) == hash(T)
+    with pytest.raises(TypeError):
+        T < "a"  # noqa: B015
+
+
+def test_an_index_keeps_gradients_and_old_values():
+    x = ops.convert_to_tensor(A.copy())
+    x.requires_grad = True
+    (ops.sum(x[1:] * 2 + x[0, 1]) + ops.sum(x[:, 2]) * 5).backward()
+    np.testing.assert_array_equal(x.grad.numpy(), [[0, 3, 5], [2, 2, 7]])
+    variable = lamella.Variable(A)
+    rows = ops.convert_to_tensor(variable)[1:]
+    variable.assign(A * 7)
+    np.testing.assert_array_equal(rows.numpy(), A[1:])
 
 
 def test_integers_and_other_types_go_the_general_way():

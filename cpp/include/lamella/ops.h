@@ -105,6 +105,11 @@ LAMELLA_API Tensor row(const Tensor& x, std::int64_t index);
 /// Element i of the result along an axis is element start + i * step of x; one entry per axis.
 LAMELLA_API Tensor slice(const Tensor& x, const std::vector<Dim>& starts,
                          const std::vector<Dim>& sizes, const std::vector<std::int64_t>& steps);
+/// reshape(slice(x, starts, sizes, steps), shape); shares memory where the elements lie side by
+/// side and no gradient is recorded.
+LAMELLA_API Tensor slice_as(const Tensor& x, const std::vector<Dim>& starts,
+                            const std::vector<Dim>& sizes, const std::vector<std::int64_t>& steps,
+                            const Shape& shape);
 LAMELLA_API Tensor pad(const Tensor& x,
                        const std::vector<std::pair<std::int64_t, std::int64_t>>& widths,
                        double value = 0);

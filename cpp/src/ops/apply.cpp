@@ -163,7 +163,10 @@ std::vector<Tensor> apply_op(const OpPtr& op, std::span<const Tensor> in) {
 }
 
 Tensor apply1(const OpPtr& op, std::initializer_list<Tensor> in) {
-  return apply_op(op, std::span<const Tensor>(in.begin(), in.size()))[0];
+  return std::move(apply_op(op, std::span<const Tensor>(in.begin(), in.size()))[0]);
+}
+Tensor apply1(const OpPtr& op, const Tensor& in) {
+  return std::move(apply_op(op, std::span<const Tensor>(&in, 1))[0]);
 }
 
 // ---------------------------------------------------------------- attributes

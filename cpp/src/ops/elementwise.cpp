@@ -54,23 +54,25 @@ bool allows_integers(UnaryOp op) {
 Tensor constant(double value, const Tensor& like) { return Tensor::scalar(value, like.dtype()); }
 
 Tensor run(UnaryOp op, const Tensor& x, double a = 0, double b = 0) {
+  if (is_floating(x.dtype()) && op != UnaryOp::kLogicalNot)
+    return apply1(UnaryElementwise::shared(op, a, b), x);
   Tensor in = x;
   if (op == UnaryOp::kLogicalNot) {
     if (in.dtype() != DType::kBool) in = ops::cast(in, DType::kBool);
-  } else if (!is_floating(in.dtype())) {
-    if (op == UnaryOp::kFloor || op == UnaryOp::kCeil || op == UnaryOp::kRound) return in;
-    if (!allows_integers(op))
-      in = ops::cast(in, DType::kFloat32);
-    else if (in.dtype() == DType::kUint8)  // bytes compute in int32 and wrap around
-      return ops::cast(run(op, ops::cast(in, DType::kInt32), a, b), DType::kUint8);
-    else if (in.dtype() == DType::kBool && (op == UnaryOp::kAbs || op == UnaryOp::kSign))
-      return in;
-    else if (in.dtype() == DType::kBool)
-      in = ops::cast(in, DType::kInt32);
-    else if (op == UnaryOp::kRelu)
-      return ops::maximum(in, constant(0, in));
+  } else if (op == UnaryOp::kFloor || op == UnaryOp::kCeil || op == UnaryOp::kRound) {
+    return in;
+  } else if (!allows_integers(op)) {
+    in = ops::cast(in, DType::kFloat32);
+  } else if (in.dtype() == DType::kUint8) {  // bytes compute in int32 and wrap around
+    return ops::cast(run(op, ops::cast(in, DType::kInt32), a, b), DType::kUint8);
+  } else if (in.dtype() == DType::kBool && (op == UnaryOp::kAbs || op == UnaryOp::kSign)) {
+    return in;
+  } else if (in.dtype() == DType::kBool) {
+    in = ops::cast(in, DType::kInt32);
+  } else if (op == UnaryOp::kRelu) {
+    return ops::maximum(in, constant(0, in));
   }
-  return apply1(UnaryElementwise::shared(op, a, b), {in});
+  return apply1(UnaryElementwise::shared(op, a, b), in);
 }
 
 /// A rank-0 constant adopts nothing: promotion is by dtype alone; the bindings make Python scalars
@@ -521,12 +523,12 @@ Tensor cast(const Tensor& x, DType dtype) {
   if (x.dtype() == dtype) return x;
   auto op = std::make_shared<Cast>();
   op->to = dtype;
-  return apply1(op, {x});
+  return apply1(op, x);
 }
 
 Tensor stop_gradient(const Tensor& x) {
   static const OpPtr op = std::make_shared<StopGradient>();
-  return apply1(op, {x});
+  return apply1(op, x);
 }
 
 Tensor add(const Tensor& x, const Tensor& y) { return run(BinaryOp::kAdd, x, y); }

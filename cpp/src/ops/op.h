@@ -137,6 +137,7 @@ class OpBase : public Op {
 /// symbolic.
 std::vector<Tensor> apply_op(const OpPtr& op, std::span<const Tensor> in);
 Tensor apply1(const OpPtr& op, std::initializer_list<Tensor> in);
+Tensor apply1(const OpPtr& op, const Tensor& in);
 inline std::vector<Tensor> apply_op(const OpPtr& op, std::initializer_list<Tensor> in) {
   return apply_op(op, std::span<const Tensor>(in.begin(), in.size()));
 }

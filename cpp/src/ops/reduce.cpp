@@ -289,7 +289,7 @@ Tensor reduce(ReduceOp op, const Tensor& x, const Axes& axes, bool keepdims) {
     default:
       if (x.dtype() == DType::kBool || x.dtype() == DType::kUint8) in = cast(x, DType::kInt32);
   }
-  return apply1(node, {in});
+  return apply1(node, in);
 }
 
 Tensor scan(kernels::ScanOp op, const Tensor& x, int axis) {
@@ -306,7 +306,7 @@ Tensor softmax_any(const Tensor& x, int axis, bool log) {
   const int a = normalize_axis("softmax", axis, x.rank());
   auto op = std::make_shared<Softmax>();
   op->log = log;
-  if (a == x.rank() - 1) return apply1(op, {in});
+  if (a == x.rank() - 1) return apply1(op, in);
   std::vector<int> perm(static_cast<std::size_t>(x.rank()));
   std::iota(perm.begin(), perm.end(), 0);
   std::swap(perm[static_cast<std::size_t>(a)], perm.back());  // its own inverse

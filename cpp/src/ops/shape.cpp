@@ -475,7 +475,7 @@ Tensor reshape(const Tensor& x, const Shape& shape, int infer_axis) {
     }
   }
   if (Shape(op->shape) == x.shape()) return x;
-  return apply1(op, {x});
+  return apply1(op, x);
 }
 
 Tensor transpose(const Tensor& x, std::vector<int> perm) {
@@ -495,7 +495,7 @@ Tensor transpose(const Tensor& x, std::vector<int> perm) {
     op->perm.push_back(p);
     identity = identity && p == static_cast<int>(i);
   }
-  return identity ? x : apply1(op, {x});
+  return identity ? x : apply1(op, x);
 }
 
 Tensor concat(std::span<const Tensor> parts, int axis) {
@@ -534,7 +534,42 @@ Tensor slice(const Tensor& x, const std::vector<Dim>& starts, const std::vector<
   bool whole = true;
   for (std::size_t i = 0; i < rank; ++i)
     whole = whole && sizes[i] == x.shape()[static_cast<int>(i)] && steps[i] == 1;
-  return whole ? x : apply1(op, {x});
+  return whole ? x : apply1(op, x);
+}
+
+namespace {
+
+/// The first selected element, if they all lie side by side; -1 otherwise.
+std::int64_t first_of_dense(const Shape& whole, const std::vector<Dim>& starts,
+                            const std::vector<Dim>& sizes, const std::vector<std::int64_t>& steps) {
+  std::int64_t first = 0, stride = 1, count = 1;
+  for (auto i = static_cast<std::size_t>(whole.rank()); i-- > 0;) {
+    const Dim n = whole[static_cast<int>(i)];
+    if (!n.known() || !starts[i].known() || !sizes[i].known()) return -1;
+    const std::int64_t start = starts[i].value(), size = sizes[i].value();
+    if (size == 0 || start + size > n.value()) return -1;
+    if (size > 1 && (steps[i] != 1 || count != stride)) return -1;
+    first += start * stride;
+    stride *= n.value();
+    count *= size;
+  }
+  return first;
+}
+
+}  // namespace
+
+Tensor slice_as(const Tensor& x, const std::vector<Dim>& starts, const std::vector<Dim>& sizes,
+                const std::vector<std::int64_t>& steps, const Shape& shape) {
+  const auto rank = static_cast<std::size_t>(x.rank());
+  const bool fits = starts.size() == rank && sizes.size() == rank && steps.size() == rank;
+  if (!fits || x.is_symbolic() || x.requires_grad())
+    return reshape(slice(x, starts, sizes, steps), shape);
+  const std::int64_t first = first_of_dense(x.shape(), starts, sizes, steps);
+  if (first < 0) return detail::view(slice(x, starts, sizes, steps), shape);
+  x.raw();  // has values
+  return detail::make_tensor(
+      x.impl()->storage, x.impl()->offset + static_cast<std::size_t>(first) * size_of(x.dtype()),
+      shape, x.dtype());
 }
 
 Tensor row(const Tensor& x, std::int64_t index) {
@@ -572,14 +607,14 @@ Tensor pad(const Tensor& x, const std::vector<std::pair<std::int64_t, std::int64
     op->steps.push_back(1);
   }
   op->value = value;
-  return apply1(op, {x});
+  return apply1(op, x);
 }
 
 Tensor broadcast_to(const Tensor& x, const Shape& shape) {
   if (x.shape() == shape) return x;
   auto op = std::make_shared<BroadcastTo>();
   op->shape = dims_of(shape);
-  return apply1(op, {x});
+  return apply1(op, x);
 }
 
 Tensor sum_to(const Tensor& x, const Shape& shape) {
@@ -619,7 +654,7 @@ Tensor flip(const Tensor& x, const std::vector<int>& axes) {
   }
   op->starts = starts;
   op->steps = steps;
-  return apply1(op, {x});
+  return apply1(op, x);
 }
 
 Tensor expand_dims(const Tensor& x, int axis) {

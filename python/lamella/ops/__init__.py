@@ -73,6 +73,8 @@ for _name in [*BY_FUNCTION, *ALIASES]:
     if _name in image.__all__:
         continue  # it has been done there
     globals()[_name] = symbolic.lift(_name, globals()[_name])
+for _name in {*creation.__all__} - {*BY_FUNCTION}:  # which take no placeholders
+    globals()[_name] = symbolic.direct(globals()[_name])
 
 # Names of Keras that lamella does not have, for the error text.
 _UNSUPPORTED = """

@@ -249,10 +249,14 @@ def lift(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
             except Exception as error:
                 return symbolic(error, args, kwargs)
 
-    lifted = functools.wraps(function)(lifted)
-    if _core.has_fast_path(lifted.__name__):
-        return _core.fast_path(lifted, _plain_signature(function))
-    return lifted
+    return direct(functools.wraps(function)(lifted))
+
+
+def direct(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return `function` behind its direct path for plain tensors, if there is one."""
+    if not _core.has_fast_path(function.__name__):
+        return function
+    return _core.fast_path(function, _plain_signature(function))
 
 
 def _plain_signature(function: Callable[..., Any]) -> inspect.Signature:
