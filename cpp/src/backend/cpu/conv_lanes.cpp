@@ -71,10 +71,13 @@ struct LineRows {
   const T* w[kBandRuns];    // tap 0 of the last axis
 };
 
-/// All full vectors of channels, or Careful the rest, of R neighbouring results from column q on.
-/// Taps of the last axis: K at a time share loads where K > 0, with results Scale apart; K == 0
-/// takes any. Careful: some columns may not exist, or not all lanes. Returns the channels done.
-template <class T, int R, int K, int Scale, bool Sub, bool Careful>
+/// What of a tile's sources may not exist.
+enum class Missing : std::uint8_t { kNothing, kLanes, kColumns };  // kColumns: lanes as well
+
+/// All full vectors of channels, or the rest where something is missing, of R neighbouring results
+/// from column q on. Taps of the last axis: K at a time share loads where K > 0, with results Scale
+/// apart; K == 0 takes any. Returns the channels done.
+template <class T, int R, int K, int Scale, bool Sub, Missing kMissing>
 std::int64_t lanes_tile(const LanesConv<T>& p, const LineRows<T>& rows, std::int64_t q,
                         std::int64_t channel, T* out) {
   constexpr int kW = Vec<T>::kWidth;
@@ -87,15 +90,18 @@ std::int64_t lanes_tile(const LanesConv<T>& p, const LineRows<T>& rows, std::int
   const std::int64_t to_tap = a.tap_step * subs * c;
   const std::int64_t to_out = g.out_stride[2];
   const bool relu = p.epilogue.act == Activation::kRelu;
-  for (; Careful ? channel < c : channel + kW <= c; channel += kW) {
-    const Channels<T, Careful> lanes{std::min<std::int64_t>(kW, c - channel)};
+  constexpr bool kPart = kMissing != Missing::kNothing;
+  for (; kPart ? channel < c : channel + kW <= c; channel += kW) {
+    const Channels<T, kPart> lanes{std::min<std::int64_t>(kW, c - channel)};
     Vec<T> acc[R];
     each<R>([&](auto r) { acc[r] = Vec<T>::zero(); });
     for (std::int64_t n = 0; n < rows.count; ++n) {
       const T* row = rows.src[n] + s2 * c + channel;
       const T* w = rows.w[n] + channel;
       const auto source = [&](std::int64_t at, std::int64_t s) {
-        if (Careful && (s2 + at < 0 || s2 + at >= a.src)) return Vec<T>::zero();
+        if (kMissing == Missing::kColumns && (s2 + at < 0 || s2 + at >= a.src)) {
+          return Vec<T>::zero();
+        }
         return spread(lanes.load(row + at * c), s);
       };
       for (std::int64_t s = 0; s < subs; ++s, w += c) {
@@ -135,19 +141,33 @@ std::int64_t lanes_tile(const LanesConv<T>& p, const LineRows<T>& rows, std::int
 template <class T, int R, int K, int Scale, bool Sub>
 void lanes_columns(const LanesConv<T>& p, const LineRows<T>& rows, bool inside, std::int64_t q,
                    T* out) {
-  std::int64_t done = 0;
-  if (inside) done = lanes_tile<T, R, K, Scale, Sub, false>(p, rows, q, 0, out);
-  if (done < p.gather.src_pixel) lanes_tile<T, R, K, Scale, Sub, true>(p, rows, q, done, out);
+  if (!inside) {
+    lanes_tile<T, R, K, Scale, Sub, Missing::kColumns>(p, rows, q, 0, out);
+    return;
+  }
+  const std::int64_t done = lanes_tile<T, R, K, Scale, Sub, Missing::kNothing>(p, rows, q, 0, out);
+  if (done < p.gather.src_pixel) {
+    lanes_tile<T, R, K, Scale, Sub, Missing::kLanes>(p, rows, q, done, out);
+  }
 }
 
+/// Results of a tile for a line of n: those that cover it with the least work.
+inline std::int64_t lanes_tile_results(std::int64_t n) {
+  if (n < 6) return n >= 4 ? 4 : n >= 2 ? 2 : 1;
+  std::int64_t best = 6;
+  for (const std::int64_t r : {7, 8}) {
+    if (r <= n && (n + r - 1) / r * r <= (n + best - 1) / best * best) best = r;
+  }
+  return best;
+}
+
+/// A line of results; the last tile begins earlier, and computes some results again.
 template <class T, int K, int Scale, bool Sub>
 void lanes_line(const LanesConv<T>& p, const LineRows<T>& rows, std::int64_t lo, std::int64_t hi,
                 T* out) {
-  const Axis& a = p.gather.axis[2];
-  const bool sevens = a.grid % 7 == 0;
-  for (std::int64_t at = 0; at < a.grid;) {
-    const std::int64_t left = a.grid - at;
-    const int r = sevens || left == 7 ? 7 : left >= 8 ? 8 : left >= 3 ? 3 : 1;
+  const std::int64_t n = p.gather.axis[2].grid;
+  const std::int64_t r = lanes_tile_results(n);
+  for (std::int64_t at = 0;; at = std::min(at + r, n - r)) {
     const bool inside = at >= lo && at + r <= hi;
     T* to = out + at * p.gather.out_stride[2];
     switch (r) {
@@ -157,13 +177,19 @@ void lanes_line(const LanesConv<T>& p, const LineRows<T>& rows, std::int64_t lo,
       case 7:
         lanes_columns<T, 7, K, Scale, Sub>(p, rows, inside, at, to);
         break;
-      case 3:
-        lanes_columns<T, 3, K, Scale, Sub>(p, rows, inside, at, to);
+      case 6:
+        lanes_columns<T, 6, K, Scale, Sub>(p, rows, inside, at, to);
+        break;
+      case 4:
+        lanes_columns<T, 4, K, Scale, Sub>(p, rows, inside, at, to);
+        break;
+      case 2:
+        lanes_columns<T, 2, K, Scale, Sub>(p, rows, inside, at, to);
         break;
       default:
         lanes_columns<T, 1, K, Scale, Sub>(p, rows, inside, at, to);
     }
-    at += r;
+    if (at + r >= n) return;
   }
 }
 
