@@ -71,6 +71,10 @@ struct LineRows {
   const T* w[kBandRuns];    // tap 0 of the last axis
 };
 
+/// What is read in place of a column that does not exist: a branch would cost more.
+template <class T>
+alignas(64) constexpr T kZeros[Vec<T>::kWidth] = {};
+
 /// What of a tile's sources may not exist.
 enum class Missing : std::uint8_t { kNothing, kLanes, kColumns };  // kColumns: lanes as well
 
@@ -99,24 +103,33 @@ std::int64_t lanes_tile(const LanesConv<T>& p, const LineRows<T>& rows, std::int
       const T* row = rows.src[n] + s2 * c + channel;
       const T* w = rows.w[n] + channel;
       const auto source = [&](std::int64_t at, std::int64_t s) {
-        if (kMissing == Missing::kColumns && (s2 + at < 0 || s2 + at >= a.src)) {
-          return Vec<T>::zero();
-        }
-        return spread(lanes.load(row + at * c), s);
+        const T* from = row + at * c;
+        if (kMissing == Missing::kColumns)
+          from = s2 + at >= 0 && s2 + at < a.src ? from : kZeros<T>;
+        return spread(lanes.load(from), s);
       };
       for (std::int64_t s = 0; s < subs; ++s, w += c) {
         if constexpr (K > 0) {
           Vec<T> wv[K];
           each<K>([&](auto j) { wv[j] = lanes.load(w + j * to_tap); });
-          each<(R - 1) * Scale + K>([&](auto at) {
-            const Vec<T> x = source(at, s);
+          if constexpr (sizeof(Vec<T>) == 64) {
+            // Registers for all sources: neighbouring multiply-adds are of different results.
+            Vec<T> x[(R - 1) * Scale + K];
+            each<(R - 1) * Scale + K>([&](auto at) { x[at] = source(at, s); });
             each<K>([&](auto j) {
-              constexpr int kAt = decltype(at)::value - decltype(j)::value;
-              if constexpr (kAt >= 0 && kAt % Scale == 0 && kAt / Scale < R) {
-                acc[kAt / Scale] = fma(x, wv[j], acc[kAt / Scale]);
-              }
+              each<R>([&](auto r) { acc[r] = fma(x[r * Scale + j], wv[j], acc[r]); });
             });
-          });
+          } else {
+            each<(R - 1) * Scale + K>([&](auto at) {
+              const Vec<T> x = source(at, s);
+              each<K>([&](auto j) {
+                constexpr int kAt = decltype(at)::value - decltype(j)::value;
+                if constexpr (kAt >= 0 && kAt % Scale == 0 && kAt / Scale < R) {
+                  acc[kAt / Scale] = fma(x, wv[j], acc[kAt / Scale]);
+                }
+              });
+            });
+          }
         } else {
           for (std::int64_t j = 0; j < a.taps; ++j) {
             const Vec<T> wv = lanes.load(w + j * to_tap);

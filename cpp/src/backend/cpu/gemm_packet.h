@@ -6,6 +6,8 @@
 #include <cstring>
 #include <Eigen/Core>
 
+#include "backend/cpu/partial_store.h"
+
 #if defined(__AVX__)
 #include <immintrin.h>
 #endif
@@ -83,18 +85,9 @@ EIGEN_STRONG_INLINE void store_first(LaneOf<P>* p, const P& v, std::int64_t n) {
     if constexpr (sizeof(T) == 8) return _mm_mask_storeu_pd(p, static_cast<__mmask8>(mask), v);
   }
 #elif defined(__AVX__)
-  static constexpr std::int32_t kOnes[16] = {-1, -1, -1, -1, -1, -1, -1, -1,
-                                             0,  0,  0,  0,  0,  0,  0,  0};
-  const std::int32_t* m = kOnes + 8 - n * static_cast<std::int64_t>(sizeof(T) / 4);
-  if constexpr (sizeof(P) == 32) {
-    const __m256i mask = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(m));
-    if constexpr (sizeof(T) == 4) return _mm256_maskstore_ps(p, mask, v);
-    if constexpr (sizeof(T) == 8) return _mm256_maskstore_pd(p, mask, v);
-  }
-  if constexpr (sizeof(P) == 16) {
-    const __m128i mask = _mm_loadu_si128(reinterpret_cast<const __m128i*>(m));
-    if constexpr (sizeof(T) == 4) return _mm_maskstore_ps(p, mask, v);
-    if constexpr (sizeof(T) == 8) return _mm_maskstore_pd(p, mask, v);
+  if constexpr (sizeof(P) >= 16) {
+    store_pieces(p, v, n);
+    return;
   }
 #endif
   alignas(64) T buffer[kLanes<P>];

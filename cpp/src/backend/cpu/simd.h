@@ -13,6 +13,8 @@
 #include <type_traits>
 #include <utility>
 
+#include "backend/cpu/partial_store.h"
+
 #if defined(__SSE2__)
 #include <immintrin.h>
 #endif
@@ -109,9 +111,9 @@ struct Vec {
     }
 #elif defined(__AVX2__)
     if constexpr (sizeof(T) == 4) {
-      _mm256_maskstore_epi32(reinterpret_cast<int*>(p), (__m256i)first(n), (__m256i)v);
+      store_pieces(reinterpret_cast<float*>(p), (__m256)v, n);
     } else {
-      _mm256_maskstore_epi64(reinterpret_cast<long long*>(p), (__m256i)first(n), (__m256i)v);
+      store_pieces(reinterpret_cast<double*>(p), (__m256d)v, n);
     }
 #else
     alignas(64) T buffer[kWidth];
