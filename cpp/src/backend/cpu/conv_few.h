@@ -10,7 +10,7 @@
 namespace lamella::kernels {
 inline namespace LAMELLA_ISA_NAMESPACE {
 
-inline constexpr std::int64_t kFewElements = 64;  // of a sum at most
+inline constexpr std::int64_t kFewElements = 128; // of a sum at most
 
 template <class T>
 struct FewConv {
