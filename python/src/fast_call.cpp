@@ -2,7 +2,10 @@
 
 #include <deque>
 #include <iterator>
+#include <memory>
+#include <new>
 #include <string>
+#include <type_traits>
 #include <utility>
 
 namespace lamella::python {
@@ -46,14 +49,40 @@ bool as_number(PyObject* o, double& value) {
 
 namespace {
 
+using Instance = py::detail::instance;
+using Holder = py::class_<Tensor>::holder_type;
+static_assert(std::is_same_v<Holder, std::unique_ptr<Tensor>>);
+
+/// As pybind11 makes objects, but not registered by the address of the C++ object: nobody looks for
+/// values that way, and it costs as much as a small op.
 PyObject* new_object(PyTypeObject* type, Tensor&& t) {
-  static auto* info = py::detail::get_type_info(typeid(Tensor), true);
-  PyObject* object = py::detail::make_new_instance(type);
-  auto* instance = reinterpret_cast<py::detail::instance*>(object);
+  auto value = std::make_unique<Tensor>(std::move(t));
+  PyObject* object = type->tp_alloc(type, 0);  // all zeros
+  if (object == nullptr) throw py::error_already_set();
+  auto* instance = reinterpret_cast<Instance*>(object);
   instance->owned = true;
-  instance->get_value_and_holder().value_ptr() = new Tensor(std::move(t));
-  info->init_instance(instance, nullptr);
+  instance->simple_layout = true;
+  instance->simple_value_holder[0] = value.get();
+  new (&instance->simple_value_holder[1]) Holder(std::move(value));
+  instance->simple_holder_constructed = true;
   return object;
+}
+
+destructor general_dealloc = nullptr;
+
+/// Frees such an object of the core's own class without looking for bases and attributes.
+void dealloc(PyObject* self) {
+  auto* instance = reinterpret_cast<Instance*>(self);
+  PyTypeObject* type = Py_TYPE(self);
+  if (type != tensor_type || !instance->simple_layout || !instance->simple_holder_constructed ||
+      instance->simple_instance_registered || instance->has_patients ||
+      instance->weakrefs != nullptr) {
+    general_dealloc(self);
+    return;
+  }
+  std::launder(reinterpret_cast<Holder*>(&instance->simple_value_holder[1]))->~Holder();
+  type->tp_free(self);
+  Py_DECREF(type);
 }
 
 PyObject* to_python(Tensor&& t, bool face) {
@@ -234,6 +263,8 @@ void add_fast_operators(const py::class_<Tensor>& tensor) {
   for (std::size_t i = 0; i < std::size(CompareSlot::kNames); ++i)
     CompareSlot::methods[i] = method(CompareSlot::kNames[i]);
   tensor_type->tp_richcompare = &CompareSlot::call;
+  general_dealloc = tensor_type->tp_dealloc;
+  tensor_type->tp_dealloc = &dealloc;
   SubscriptSlot::method = method("__getitem__");
   tensor_type->tp_as_mapping->mp_subscript = &SubscriptSlot::call;
 }

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import pickle
+import sys
+import weakref
 from itertools import pairwise
 
 import numpy as np
@@ -261,3 +263,19 @@ def test_results_do_not_share_memory_with_what_may_change():
     results = [ops.reshape(x, (3, 2)), ops.transpose(x), ops.sum(x, axis=())]
     total = [float(np.asarray(r).sum()) for r in results]
     assert all(a == b for a, b in pairwise(total))
+
+
+def test_objects_are_freed_with_and_without_weak_references():
+    kind = type(T)
+    before = sys.getrefcount(kind)
+    for _ in range(100):
+        value = T + U
+        value[1] > 0  # noqa: B015
+        ops.relu(value)
+    seen = []
+    reference = weakref.ref(value, lambda _: seen.append(True))
+    assert reference() is value
+    del value
+    assert reference() is None
+    assert seen == [True]
+    assert sys.getrefcount(kind) == before
