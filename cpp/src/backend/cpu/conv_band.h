@@ -274,16 +274,5 @@ void locate_pixels(const Gather<T>& p, const BandPlan& plan, std::int64_t rows, 
   }
 }
 
-/// As next_panel, but 1.5 vectors of columns are a full and a half one.
-template <class T>
-Panel next_conv_panel(std::int64_t left) {
-  constexpr int kFull = kLanes<FullPacket<T>>;
-  constexpr int kHalf = kLanes<HalfPacket<T>>;
-  if (left > kFull && left <= kFull + kHalf && kHalf < kFull) {
-    return {PanelKind::kSingle, kFull, kFull};
-  }
-  return next_panel<T>(left);
-}
-
 }  // namespace LAMELLA_ISA_NAMESPACE
 }  // namespace lamella::kernels

@@ -15,7 +15,7 @@ template <class T>
 struct DirectConv {
   Gather<T> gather;
   BandPlan plan;
-  const T* packed;  // panels (next_conv_panel) of n columns and taps * k rows
+  const T* packed;  // panels (next_narrow_panel) of n columns and taps * k rows
   T* out;           // of the group's first channel
   Epilogue<T> epilogue;
 };
@@ -89,7 +89,7 @@ void direct_block(const DirectConv<T>& c, const Band<T>& band, const Span& s0, c
   int width = 0;
   for (std::int64_t i = 0; i < count; i += step) {
     for (std::int64_t j = j0; j < j1;) {
-      const Panel panel = next_conv_panel<T>(c.gather.n - j);
+      const Panel panel = next_narrow_panel<T>(c.gather.n - j);
       if (panel.width != width) {
         width = panel.width;
         tile.n_segments = block_segments(c, band.base, at, s0, s1, s2, width, segments);

@@ -10,13 +10,13 @@
 namespace lamella::kernels {
 inline namespace LAMELLA_ISA_NAMESPACE {
 
-inline constexpr std::int64_t kFewElements = 128; // of a sum at most
+inline constexpr std::int64_t kFewElements = 128;  // of a sum at most
 
 template <class T>
 struct FewConv {
   Gather<T> gather;
   BandPlan plan;
-  const T* packed;  // panels (next_conv_panel) of n columns and taps * k rows
+  const T* packed;  // panels (next_narrow_panel) of n columns and taps * k rows
   T* out;           // of the group's first channel
   Epilogue<T> epilogue;
 };
@@ -169,7 +169,7 @@ void few_bands(const FewConv<T>& c, std::int64_t b0, std::int64_t b1) {
       row.a = band.base + band.at + r * a[1].scale * c.plan.row;
       T* out = c.out + band.out + r * c.gather.out_stride[1];
       for (std::int64_t j = 0; j < c.gather.n;) {
-        const Panel panel = next_conv_panel<T>(c.gather.n - j);
+        const Panel panel = next_narrow_panel<T>(c.gather.n - j);
         row.b = c.packed + j * row.n_runs * row.run;
         row.c = out + j;
         row.cols = panel.cols;

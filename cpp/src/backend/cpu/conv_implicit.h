@@ -18,7 +18,7 @@ inline constexpr std::int64_t kChunkStrips = 8;       // strips of a chunk of pi
 template <class T>
 struct ImplicitConv : Gather<T> {
   T* out;           // of the group's first channel
-  const T* packed;  // panels (next_conv_panel) of n columns and taps * k rows
+  const T* packed;  // panels (next_narrow_panel) of n columns and taps * k rows
   const T* zeros;   // k zeros
   Epilogue<T> epilogue;
 };
@@ -127,7 +127,7 @@ void run_chunk(const ImplicitConv<T>& p, std::int64_t first, std::int64_t count)
     const std::int64_t tn = std::min(block, taps - t0);
     point(p, pixels, strips, t0, tn, pointers);
     for (std::int64_t j = 0; j < p.n;) {
-      const Panel panel = next_conv_panel<T>(p.n - j);
+      const Panel panel = next_narrow_panel<T>(p.n - j);
       const int most = tile_rows<T>(panel.kind);
       const IndirectTileFn<T> kernel = indirect_tile_kernel<T>(panel);
       Epilogue<T> epilogue = p.epilogue;

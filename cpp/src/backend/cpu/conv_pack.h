@@ -29,7 +29,7 @@ struct WeightView {
   }
 };
 
-/// Panels (next_conv_panel) of n columns and taps * k rows.
+/// Panels (next_narrow_panel) of n columns and taps * k rows.
 template <class T>
 void pack_panels(const Gather<T>& p, const WeightView<T>& view, T* packed, const Exec& exec) {
   constexpr std::int64_t kW = kPanelWidth<T>;
@@ -42,7 +42,7 @@ void pack_panels(const Gather<T>& p, const WeightView<T>& view, T* packed, const
                    const T* w = view.tap(t);
                    const std::int64_t end = std::min(p.n, (u / taps + 1) * kW);
                    for (std::int64_t j = u / taps * kW; j < end;) {
-                     const Panel panel = next_conv_panel<T>(p.n - j);
+                     const Panel panel = next_narrow_panel<T>(p.n - j);
                      T* out = packed + j * taps * p.k + t * p.k * panel.width;
                      if (view.backward) {
                        pack_panel_transposed(panel, w + j * view.ldw, view.ldw, p.k, out);

@@ -134,7 +134,7 @@ void weights_of_bands(const WeightsConv<T>& c, std::int64_t b0, std::int64_t b1,
   for (std::int64_t index = b0; index < b1; ++index) {
     const Band<T> band = open_band(p, c.plan, index, buffer);
     for (std::int64_t j = 0; j < p.n;) {
-      const Panel panel = next_conv_panel<T>(p.n - j);
+      const Panel panel = next_narrow_panel<T>(p.n - j);
       const T* upstream = c.upstream + band.out + j;
       std::int64_t line = p.out_stride[1];
       WeightsTile<T> tile{};

@@ -55,7 +55,18 @@ Panel next_panel(std::int64_t left) {
   return {PanelKind::kQuarter, kQuarter, cols};
 }
 
-/// As above for products with one row, where more columns at a time keep more sums in flight.
+/// As next_panel, but 1.5 vectors of columns are a full and a half one.
+template <class T>
+Panel next_narrow_panel(std::int64_t left) {
+  constexpr int kFull = kLanes<FullPacket<T>>;
+  constexpr int kHalf = kLanes<HalfPacket<T>>;
+  if (left > kFull && left <= kFull + kHalf && kHalf < kFull) {
+    return {PanelKind::kSingle, kFull, kFull};
+  }
+  return next_panel<T>(left);
+}
+
+/// As next_panel for products with one row, where more columns at a time keep more sums in flight.
 template <class T>
 Panel next_row_panel(std::int64_t left) {
   constexpr int kFull = kLanes<FullPacket<T>>;

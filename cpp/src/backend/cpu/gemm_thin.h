@@ -19,6 +19,7 @@ void thin_panel(const Product<T>& p, std::int64_t m0, std::int64_t m1, std::int6
   const std::int64_t last = cols - (NV - 1) * kW;
   const bool whole = last == kW;
   const Epilogue<T> epilogue = epilogue_from(p.epilogue, j);
+  const bool relu = epilogue.act == Activation::kRelu;
   const auto load = [&](const T* from, Vec<T>(&v)[NV]) {
 #pragma GCC unroll 2
     for (int q = 0; q < NV - 1; ++q) v[q] = Vec<T>::load(from + q * kW);
@@ -58,13 +59,16 @@ void thin_panel(const Product<T>& p, std::int64_t m0, std::int64_t m1, std::int6
 #pragma GCC unroll 2
     for (int q = 0; q < NV; ++q) {
       sum[q] = sum[q] + bias[q];
+      if (relu) sum[q] = Vec<T>{relu_of(sum[q].v)};
       if (q < NV - 1 || whole) {
         sum[q].store(c + q * kW);
       } else {
         sum[q].store_partial(c + q * kW, last);
       }
     }
-    if (epilogue.act != Activation::kNone) activate(epilogue.act, epilogue.alpha, c, cols);
+    if (epilogue.act != Activation::kNone && !relu) {
+      activate(epilogue.act, epilogue.alpha, c, cols);
+    }
   }
 }
 

@@ -59,7 +59,8 @@ void multiply_panels(const Product<T>& p, std::int64_t m0, std::int64_t m1, std:
   const bool pack = p.tb || (collide && rows > kStripsToPack * kWideRows<T>) ||
                     (rows > kFewRows && p.k * p.n > kSmallB);
   for (std::int64_t j = n0; j < n1;) {
-    const Panel panel = rows == 1 && !pack ? next_row_panel<T>(n1 - j) : next_panel<T>(n1 - j);
+    const Panel panel =
+        rows == 1 && !pack ? next_row_panel<T>(n1 - j) : next_narrow_panel<T>(n1 - j);
     if (rows == 1 && !pack && k_block < p.k && panel.cols <= 2 * Vec<T>::kWidth) {
       const Product<T> row = row_of(p, m0);
       if (panel.cols <= Vec<T>::kWidth) {
@@ -99,16 +100,35 @@ void multiply_panels(const Product<T>& p, std::int64_t m0, std::int64_t m1, std:
   }
 }
 
-/// Rows [m0, m1) and columns [n0, n1).
+constexpr std::int64_t kNearElements = 16384;  // of c that a second pass finds near
+
+/// Rows [m0, m1) and columns [n0, n1). Activations that are no single instruction are computed for
+/// many elements at a time, where c is small enough to come back to.
 template <class T>
-void multiply_in_place(const Product<T>& p, std::int64_t m0, std::int64_t m1, std::int64_t n0,
+void multiply_in_place(const Product<T>& product, std::int64_t m0, std::int64_t m1, std::int64_t n0,
                        std::int64_t n1) {
-  if (p.k <= kThinK) return multiply_thin(p, m0, m1, n0, n1);
-  const std::int64_t columns = n1 - n0;
-  if (m1 - m0 == 1 && !p.tb && columns > (p.k * columns > kSmallB ? 2 : 4) * kPanelWidth<T>) {
-    return row_by_matrix(row_of(p, m0), n0, n1);
+  Product<T> p = product;
+  const Activation act = p.epilogue.act;
+  const std::int64_t rows = m1 - m0, columns = n1 - n0;
+  const bool later = act != Activation::kNone && act != Activation::kRelu && rows > 1 &&
+                     rows * columns <= kNearElements;
+  if (later) p.epilogue.act = Activation::kNone;
+  if (p.k <= kThinK) {
+    multiply_thin(p, m0, m1, n0, n1);
+  } else if (rows == 1 && !p.tb && columns > (p.k * columns > kSmallB ? 2 : 4) * kPanelWidth<T>) {
+    row_by_matrix(row_of(p, m0), n0, n1);
+  } else {
+    multiply_panels(p, m0, m1, n0, n1, block_k(p.k, p.n));
   }
-  multiply_panels(p, m0, m1, n0, n1, block_k(p.k, p.n));
+  if (!later) return;
+  T* c = p.c + m0 * p.ldc + n0;
+  if (p.ldc == columns) {
+    activate(act, p.epilogue.alpha, c, rows * columns);
+  } else {
+    for (std::int64_t i = 0; i < rows; ++i) {
+      activate(act, p.epilogue.alpha, c + i * p.ldc, columns);
+    }
+  }
 }
 
 // Multiply-adds from which threads share a product: some 4 microseconds, against less than one for
