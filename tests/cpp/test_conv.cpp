@@ -318,6 +318,7 @@ TEST(Conv, SizesThatTakeSeveralChunks) {
   check_all_passes<double>(image(2, 70, 90, 17, 3, 2, 1), r);     // two phases
   check_all_passes<float>(image(3, 130, 36, 9, 3, 1, 1), r);      // taps in blocks
   check_all_passes<float>(image(2, 48, 100, 25, 1, 1, 0), r);     // pixels merged
+  check_all_passes<float>(image(3, 512, 260, 7, 1, 1, 0), r);     // and the weights a product
   check_all_passes<float>(image(4, 70, 70, 30, 3, 1, 1, 70), r);  // depthwise
   check_all_passes<float>(image(1, 1, 1, 1, 1, 1, 0), r);
   check_all_passes<float>(image(1, 9, 3, 5, 11, 1, 5), r);  // kernel larger than the image

@@ -9,6 +9,7 @@
 #include "backend/cpu/conv_pack.h"
 #include "backend/cpu/conv_weights.h"
 #include "backend/cpu/conv_winograd.h"
+#include "backend/cpu/kernel_list.h"
 
 namespace lamella::kernels {
 inline namespace LAMELLA_ISA_NAMESPACE {
@@ -133,6 +134,27 @@ void backward_data(const ConvBackwardDataArgs& args, const Exec& exec) {
 
 // ---------------------------------------------------------------- backward, weights
 
+/// dw of a 1x1 convolution with so many weights that a product's blocks serve it better.
+bool is_large_product(const ConvGeometry& merged) {
+  constexpr std::int64_t kLargeWeights = 1 << 17;
+  return merged.groups == 1 && merged.n == 1 && product3(merged.k) == 1 &&
+         product3(merged.in) == merged.in[2] && merged.in[2] == merged.out[2] &&
+         merged.stride[2] == 1 && merged.pad[2] == 0 && merged.c * merged.o >= kLargeWeights;
+}
+
+/// dw = x^T dy over all pixels.
+MatmulArgs weights_product(const ConvGeometry& merged, DType dtype) {
+  MatmulArgs p{};
+  p.dtype = dtype;
+  p.ta = true;
+  p.act = Activation::kNone;
+  p.batch = 1;
+  p.m = p.lda = merged.c;
+  p.n = p.ldb = p.ldc = merged.o;
+  p.k = merged.in[2];
+  return p;
+}
+
 /// How dw is computed over bands: the work in parts of the bands and blocks of dw's rows.
 struct WeightsPlan {
   ConvGeometry g;
@@ -169,6 +191,10 @@ WeightsPlan plan_band_weights(const ConvGeometry& geometry) {
 template <class T>
 std::size_t backward_weights_workspace(const ConvGeometry& g) {
   if (g.n * product3(g.out) == 0) return 0;
+  if (const ConvGeometry merged = merge_pixels(g); is_large_product(merged)) {
+    return matmul_workspace(
+        weights_product(merged, sizeof(T) == 4 ? DType::kFloat32 : DType::kFloat64));
+  }
   const std::int64_t elements = product3(g.k) * (g.c / g.groups) * g.o;
   const WeightsPlan plan = plan_band_weights<T>(g);
   const std::int64_t parts = prefers_lanes<T>(g) ? lanes_weight_parts(g)
@@ -228,6 +254,15 @@ void backward_weights(const ConvBackwardWeightsArgs& args, const Exec& exec) {
   }
   if (prefers_lanes<T>(g)) {
     run_lanes_weights(g, x, dy, dw, workspace, exec);
+    return;
+  }
+  if (const ConvGeometry merged = merge_pixels(g); is_large_product(merged)) {
+    MatmulArgs product = weights_product(merged, args.dtype);
+    product.a = x;
+    product.b = dy;
+    product.c = dw;
+    product.workspace = workspace;
+    matmul_kernel(product, exec);
     return;
   }
   const WeightsPlan plan = plan_band_weights<T>(g);

@@ -105,34 +105,29 @@ void few_row(const FewRow<LaneOf<P>>& t) {
 template <class T>
 using FewRowFn = void (*)(const FewRow<T>&);
 
-/// Results of a tile: as few sizes as waste little, the largest what the registers hold.
+/// Most results of a tile: what the registers hold.
 template <class P, int NV>
 inline constexpr int kFewMost = sizeof(FullPacket<LaneOf<P>>) == 64 ? 14
                                 : NV == 1                           ? 12
                                                                     : 6;
 
-/// The tile for rows of `count` results: the fewest tiles that cover it.
+/// The tile for rows of `count` results that covers them with the least work; beginning a tile
+/// costs about as much as one result more.
 template <class P, int NV>
 FewRowFn<LaneOf<P>> few_row_of(std::int64_t count) {
-  constexpr int kMost = kFewMost<P, NV>;
-  const std::int64_t tiles = (count + kMost - 1) / kMost;
-  const std::int64_t rows = (count + tiles - 1) / tiles;
   FewRowFn<LaneOf<P>> best = few_row<P, NV, 1>;
+  std::int64_t least = 2 * count;
   const auto consider = [&]<int kRows>(std::integral_constant<int, kRows>) {
-    if constexpr (kRows <= kMost) {
-      if (rows >= kRows || (kRows <= count && rows > kRows - 2)) best = few_row<P, NV, kRows>;
+    if constexpr (kRows <= kFewMost<P, NV>) {
+      const std::int64_t work = (count + kRows - 1) / kRows * (kRows + 1);
+      if (kRows > count || work > least) return;
+      least = work;
+      best = few_row<P, NV, kRows>;
     }
   };
-  consider(std::integral_constant<int, 2>{});
-  consider(std::integral_constant<int, 4>{});
-  consider(std::integral_constant<int, 6>{});
-  consider(std::integral_constant<int, 8>{});
-  consider(std::integral_constant<int, 10>{});
-  consider(std::integral_constant<int, 12>{});
-  if (rows == 13)
-    consider(std::integral_constant<int, 13>{});
-  else
-    consider(std::integral_constant<int, 14>{});
+  [&]<int... kRows>(std::integer_sequence<int, kRows...>) {
+    (consider(std::integral_constant<int, kRows>{}), ...);
+  }(std::integer_sequence<int, 2, 4, 6, 8, 10, 12, 13, 14>{});
   return best;
 }
 
