@@ -3,6 +3,8 @@
 // apart.
 #pragma once
 
+#include <iterator>
+
 #include "backend/cpu/conv_band.h"
 #include "backend/cpu/conv_tile.h"
 #include "backend/cpu/parallel.h"
@@ -157,9 +159,17 @@ void few_bands(const FewConv<T>& c, std::int64_t b0, std::int64_t b1) {
   row.n_runs = c.plan.runs;
   row.run = c.plan.run;
   row.c_step = c.gather.out_stride[2];
+  constexpr PanelKind kKinds[] = {PanelKind::kQuarter, PanelKind::kHalf, PanelKind::kSingle,
+                                  PanelKind::kWide};
+  FewRowFn<T> tiles[std::size(kKinds)] = {};  // for rows of row.count results
   for (std::int64_t index = b0; index < b1; ++index) {
     const Band<T> band = open_band(c.gather, c.plan, index, buffer);
-    row.count = band.cols;
+    if (row.count != band.cols) {
+      row.count = band.cols;
+      for (const PanelKind kind : kKinds) {
+        tiles[static_cast<int>(kind)] = few_row_for<T>(kind, row.count);
+      }
+    }
     for (std::int64_t r = 0; r < band.rows; ++r) {
       row.a = band.base + band.at + r * a[1].scale * c.plan.row;
       T* out = c.out + band.out + r * c.gather.out_stride[1];
@@ -170,7 +180,7 @@ void few_bands(const FewConv<T>& c, std::int64_t b0, std::int64_t b1) {
         row.cols = panel.cols;
         row.epilogue = c.epilogue;
         if (row.epilogue.bias != nullptr) row.epilogue.bias += j;
-        few_row_for<T>(panel.kind, row.count)(row);
+        tiles[static_cast<int>(panel.kind)](row);
         j += panel.cols;
       }
     }

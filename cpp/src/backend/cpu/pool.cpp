@@ -79,13 +79,33 @@ template <class T>
 struct PoolLine {
   const ConvGeometry& g;
   Span d, h;
-  const T* x;   // the image
-  const T* dy;  // gradients only
-  T* dx;        // gradients only: the image
-  T* y;         // the line
+  const T* x;      // the image
+  const T* dy;     // gradients only
+  T* dx;           // gradients only: the image
+  T* y;            // the line
+  int64_t inside;  // windows of the line from here on may reach beyond its end
 
   int64_t row() const { return g.in[2] * g.c; }
 };
+
+/// PoolLine::inside.
+int64_t windows_inside(const ConvGeometry& g) {
+  return (g.in[2] - g.k[2] + g.pad[2]) / g.stride[2] + 1;
+}
+
+/// The lines [begin, end) of a batch's planes, with where they lie.
+template <class F>
+inline void for_lines(const ConvGeometry& g, int64_t begin, int64_t end, F f) {
+  Line at = line_at(begin, g.out[0], g.out[1]);
+  for (int64_t l = begin; l < end; ++l) {
+    f(l, at);
+    if (++at.q1 < g.out[1]) continue;
+    at.q1 = 0;
+    if (++at.q0 < g.out[0]) continue;
+    at.q0 = 0;
+    ++at.n;
+  }
+}
 
 /// f(kRows, kCols as constants, q begin, q end, columns of the first window) over the windows of a
 /// line, neighbours of the same extent together. Zero stands for an extent known at run time.
@@ -99,8 +119,7 @@ inline void for_windows(const PoolLine<T>& p, F f) {
     const Span w = span_of(g, 2, q);
     int64_t end = q + 1;
     if (w.size() == g.k[2]) {
-      const int64_t last = (g.in[2] - g.k[2] + g.pad[2]) / g.stride[2];  // that lies inside
-      end = std::max(end, std::min(g.out[2], last + 1));
+      end = std::max(end, std::min(g.out[2], p.inside));
     }
     if (p.d.size() == 1 && p.h.size() == 2 && w.size() == 2) {
       f(Two{}, Two{}, q, end, w);
@@ -152,12 +171,34 @@ struct Mean {
   }
 };
 
+/// x > m ? x : m, which is one instruction: m where one of them is NaN.
+template <class V>
+V larger(V x, V m) {
+  using T = std::decay_t<decltype(x[0])>;
+#if defined(__AVX512F__)
+  if constexpr (sizeof(V) == 64 && sizeof(T) == 4) {
+    return (V)_mm512_maskz_max_ps(0xffff, (__m512)x, (__m512)m);
+  } else if constexpr (sizeof(V) == 64) {
+    return (V)_mm512_maskz_max_pd(0xff, (__m512d)x, (__m512d)m);
+  }
+#endif
+#if defined(__AVX__)
+  if constexpr (sizeof(V) == 32 && sizeof(T) == 4) return (V)_mm256_max_ps((__m256)x, (__m256)m);
+  if constexpr (sizeof(V) == 32 && sizeof(T) == 8) return (V)_mm256_max_pd((__m256d)x, (__m256d)m);
+#endif
+#if defined(__SSE2__)
+  if constexpr (sizeof(V) == 16 && sizeof(T) == 4) return (V)_mm_max_ps((__m128)x, (__m128)m);
+  if constexpr (sizeof(V) == 16 && sizeof(T) == 8) return (V)_mm_max_pd((__m128d)x, (__m128d)m);
+#endif
+  return x > m ? x : m;
+}
+
 struct Max {
   template <class T>
   static constexpr T kStart = -std::numeric_limits<T>::infinity();
   template <class V>
   static V step(V m, V x) {  // a NaN wins and stays
-    return (x > m) | (x != x) ? x : m;
+    return x != x ? x : larger(x, m);
   }
   template <class V, class T>
   static V finish(V m, const Mean<T>&) {
@@ -205,13 +246,13 @@ void pool(const PoolArgs& args, const Exec& exec) {
   const ConvGeometry& g = args.g;
   const int64_t image = product3(g.in) * g.c;
   const int64_t cost = g.out[2] * g.c * product3(g.k);
+  const int64_t inside = windows_inside(g);
   parallel_for(exec, g.n * g.out[0] * g.out[1], grain_for(cost / 2), [&](int64_t l0, int64_t l1) {
-    for (int64_t l = l0; l < l1; ++l) {
-      const Line at = line_at(l, g.out[0], g.out[1]);
+    for_lines(g, l0, l1, [&](int64_t l, const Line& at) {
       pool_line<T, Op>({g, span_of(g, 0, at.q0), span_of(g, 1, at.q1),
                         static_cast<const T*>(args.x) + at.n * image, nullptr, nullptr,
-                        static_cast<T*>(args.y) + l * g.out[2] * g.c});
-    }
+                        static_cast<T*>(args.y) + l * g.out[2] * g.c, inside});
+    });
   });
 }
 
@@ -279,8 +320,8 @@ void pool_grad(const PoolGradArgs& args, const Exec& exec) {
   const ConvGeometry& g = args.g;
   const int64_t image = product3(g.in) * g.c;
   const int64_t out_row = g.out[2] * g.c;
-  const auto line_of = [&](int64_t l) {
-    const Line at = line_at(l, g.out[0], g.out[1]);
+  const int64_t inside = windows_inside(g);
+  const auto line_of = [&](int64_t l, const Line& at) {
     const auto offset = [&](const void* p, int64_t by) {
       return p != nullptr ? static_cast<const T*>(p) + by : nullptr;
     };
@@ -290,7 +331,8 @@ void pool_grad(const PoolGradArgs& args, const Exec& exec) {
                        offset(args.x, at.n * image),
                        static_cast<const T*>(args.dy) + l * out_row,
                        static_cast<T*>(args.dx) + at.n * image,
-                       const_cast<T*>(offset(args.y, l * out_row))};
+                       const_cast<T*>(offset(args.y, l * out_row)),
+                       inside};
   };
   const int64_t lines = g.out[0] * g.out[1];
   const bool apart = g.k[0] <= g.stride[0] && g.k[1] <= g.stride[1] && g.k[2] <= g.stride[2];
@@ -299,14 +341,11 @@ void pool_grad(const PoolGradArgs& args, const Exec& exec) {
     for (int d = 0; d < 3; ++d) gaps = gaps || g.pad[d] != 0 || g.out[d] * g.k[d] != g.in[d];
     const int64_t cost = g.stride[0] * g.stride[1] * g.in[2] * g.c;
     parallel_for(exec, g.n * lines, grain_for(cost), [&](int64_t l0, int64_t l1) {
-      for (int64_t l = l0; l < l1; ++l) {
-        const PoolLine<T> line = line_of(l);
-        if (gaps) {
-          const Line at = line_at(l, g.out[0], g.out[1]);
-          clear_gaps(line, share_of(g, 0, at.q0), share_of(g, 1, at.q1));
-        }
+      for_lines(g, l0, l1, [&](int64_t l, const Line& at) {
+        const PoolLine<T> line = line_of(l, at);
+        if (gaps) clear_gaps(line, share_of(g, 0, at.q0), share_of(g, 1, at.q1));
         pool_grad_line<T, kAverage, false>(line, 0, g.c);
-      }
+      });
     });
     return;
   }
@@ -326,9 +365,9 @@ void pool_grad(const PoolGradArgs& args, const Exec& exec) {
           std::fill(dx + i * g.c + c0, dx + i * g.c + c1, T(0));
         }
       }
-      for (int64_t l = n * lines; l < (n + 1) * lines; ++l) {
-        pool_grad_line<T, kAverage, true>(line_of(l), c0, c1);
-      }
+      for_lines(g, n * lines, (n + 1) * lines, [&](int64_t l, const Line& at) {
+        pool_grad_line<T, kAverage, true>(line_of(l, at), c0, c1);
+      });
     }
   });
 }
