@@ -189,6 +189,12 @@ inline Vec<T> exp_below(Vec<T> x) {
   }
   p = fma(p, r, V::set1(T(0.5)));
   p = fma(p, r2, r) + V::set1(T(1));
+#if !defined(__AVX512F__)
+  // Where no result is subnormal or infinite, n is added to the exponents.
+  if (!any<T>(~(abs(x) <= V::set1(kSingle ? T(87) : T(708))))) {
+    return {(typename V::Packet)(p.ubits() + (shifted.ubits() << FloatFormat<T>::kMantissa))};
+  }
+#endif
   return math_detail::scale(p, n);
 }
 }  // namespace math_detail
