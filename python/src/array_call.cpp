@@ -9,7 +9,6 @@
 #include <vector>
 
 #include "convert.h"
-#include "fast_call.h"
 
 namespace lamella::python {
 namespace {
@@ -27,23 +26,18 @@ const py::detail::PyArray_Proxy* as_exact_array(PyObject* o) {
 /// Arrays that differ from the last ones in their elements and the number of rows only.
 class Kinds {
  public:
+  /// Takes nothing where an array is of a type that is converted first.
   explicit Kinds(const py::sequence& like) {
-    for (const py::handle h : like) {
-      const auto a = h.cast<py::array>();
-      RowSource s;
-      s.dtype = from_numpy_dtype(a.dtype(), "data");
-      s.row_stride = a.itemsize();
-      for (py::ssize_t i = 1; i < a.ndim(); ++i) {
-        s.row_shape.push_back(Dim(a.shape(i)));
-        s.row_stride *= a.shape(i);
-      }
-      kinds_.push_back({a.dtype(), s});
+    try {
+      for (const py::handle h : like) add(h.cast<py::array>());
+    } catch (const DTypeError&) {
+      kinds_.clear();
     }
   }
 
   /// The rows of C-contiguous arrays of these kinds; false for all others.
   bool sources(PyObject* const* arrays, Py_ssize_t n, Sources& out) const {
-    if (n != std::ssize(kinds_) || n > kMostArrays) return false;
+    if (n == 0 || n != std::ssize(kinds_) || n > kMostArrays) return false;
     for (std::size_t i = 0; i < kinds_.size(); ++i) {
       const auto& [dtype, row] = kinds_[i];
       const auto* a = as_exact_array(arrays[i]);
@@ -62,6 +56,17 @@ class Kinds {
   std::size_t count() const { return kinds_.size(); }
 
  private:
+  void add(const py::array& a) {
+    RowSource s;
+    s.dtype = from_numpy_dtype(a.dtype(), "data");
+    s.row_stride = a.itemsize();
+    for (py::ssize_t i = 1; i < a.ndim(); ++i) {
+      s.row_shape.push_back(Dim(a.shape(i)));
+      s.row_stride *= a.shape(i);
+    }
+    kinds_.push_back({a.dtype(), s});
+  }
+
   static constexpr int kWanted = static_cast<int>(py::array::c_style) |
                                  static_cast<int>(py::detail::npy_api::NPY_ARRAY_ALIGNED_);
   std::vector<std::pair<py::dtype, RowSource>> kinds_;

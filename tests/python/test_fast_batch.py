@@ -222,3 +222,20 @@ def test_large_predictions_are_arrays_like_small_ones():
     assert large.shape == (32, 5000)
     assert large.flags.writeable
     np.testing.assert_array_equal(large[:1], model.predict_on_batch(X[:1]))
+
+
+@pytest.mark.parametrize("kind", ["float16", "int8", "uint16", "uint32", "bool"])
+def test_types_that_are_converted_first(kind):
+    x = (np.abs(X) * 3).astype(kind)
+    model, reference = predictor(), predictor()
+    for _ in range(2):
+        np.testing.assert_array_equal(
+            model.predict_on_batch(x), reference(x.astype("float32")).numpy()
+        )
+        assert model.predict(x, verbose=0).shape == (32, 3)
+    one, two = classifier(), classifier()
+    y = Y.astype(kind) if kind != "bool" else Y
+    for _ in range(3):
+        got = one.train_on_batch(x, y)
+        assert got == two.train_on_batch(x.astype("float32"), Y)
+    assert_same_weights(one, two)

@@ -57,12 +57,7 @@ void few_row(const FewRow<LaneOf<P>>& t) {
   const T* const bias = t.epilogue.bias;
   for (std::int64_t at = 0;; at = std::min(at + R, t.count - R)) {
     P acc[R * NV];
-    each<NV>([&](auto j) {
-      acc[j] = bias == nullptr            ? ei::pset1<P>(T(0))
-               : j < NV - 1 || last == kW ? ei::ploadu<P>(bias + j * kW)
-                                          : load_first<P>(bias + j * kW, last);
-      each<R>([&](auto i) { acc[i * NV + j] = acc[j]; });
-    });
+    each<R * NV>([&](auto i) { acc[i] = ei::pset1<P>(T(0)); });
     const T* b = t.b;
     const T* const first = t.a + at * step;
     for (std::int64_t s = 0; s < n_runs; ++s) {
@@ -78,6 +73,13 @@ void few_row(const FewRow<LaneOf<P>>& t) {
         each<kPointers>([&](auto p) { ++a[p]; });
         b += NV * kW;
       }
+    }
+    if (bias != nullptr) {
+      each<NV>([&](auto j) {
+        const P more = j < NV - 1 || last == kW ? ei::ploadu<P>(bias + j * kW)
+                                                : load_first<P>(bias + j * kW, last);
+        each<R>([&](auto i) { acc[i * NV + j] = ei::padd(acc[i * NV + j], more); });
+      });
     }
     if (act == Activation::kRelu) each<R * NV>([&](auto i) { acc[i] = relu_of(acc[i]); });
     T* const c = t.c + at * c_step;
