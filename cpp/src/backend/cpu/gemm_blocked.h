@@ -53,7 +53,8 @@ template <class T>
 void pack_b(const Product<T>& p, std::int64_t n0, std::int64_t nn, std::int64_t k0, std::int64_t kn,
             T* packed, const Exec& exec) {
   constexpr int kW = kPanelWidth<T>;
-  parallel_for(exec, (nn + kW - 1) / kW, std::max<std::int64_t>(1, 65536 / (kW * kn)),
+  const std::int64_t worth = p.tb ? 16384 : 65536;  // elements: transposing takes longer
+  parallel_for(exec, (nn + kW - 1) / kW, std::max<std::int64_t>(1, worth / (kW * kn)),
                [&](std::int64_t q0, std::int64_t q1) {
                  for (std::int64_t q = q0; q < q1; ++q) {
                    const Panel panel = next_panel<T>(nn - q * kW);
