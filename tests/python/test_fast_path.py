@@ -279,3 +279,44 @@ def test_objects_are_freed_with_and_without_weak_references():
     assert reference() is None
     assert seen == [True]
     assert sys.getrefcount(kind) == before
+
+
+PAIRS = """
+    ij,jk->ik ij,kj->ik ji,jk->ki ij,ij->ij ij,ij-> ij,ij->i i,j->ji i,i-> ijk,ikl->ijl
+    abc,cd->abd bij,bkj->bki abcd,cdef->abef bhqd,bkhd->bhqk ab,abc->bc a,ab->b ij,j->i
+    ij,jk ij,jk->i ij,jk->k ...ij,jk->...ik ii,ij->j
+"""
+SIZES = dict(zip("abcdefhijklq", (2, 3, 4, 5, 2, 3, 2, 4, 3, 5, 2, 6), strict=True))
+
+
+@pytest.mark.parametrize("subscripts", PAIRS.split())
+def test_einsum_of_two_operands(subscripts):
+    left, _, output = subscripts.partition("->")
+    terms = left.replace("...", "ab").split(",")
+    rng = np.random.default_rng(3)
+    a, b = (rng.normal(size=[SIZES[c] for c in t]).astype("float32") for t in terms)
+    want = np.einsum(subscripts, a, b)
+    for _ in range(2):
+        got = ops.einsum(subscripts, a, b)
+        assert got.shape == want.shape
+        np.testing.assert_allclose(got.numpy(), want, rtol=2e-5, atol=1e-5)
+    if set(terms[0]) <= set(terms[1]) | set(output) and len(set(terms[0])) > 1:
+        x, y = ops.convert_to_tensor(a), ops.convert_to_tensor(b)
+        x.requires_grad = True
+        ops.sum(ops.einsum(subscripts, x, y)).backward()
+        inverse = f"{terms[1]},{output.replace('...', 'ab')}->{terms[0]}"
+        gradient = np.einsum(inverse, b, np.ones_like(want))
+        np.testing.assert_allclose(x.grad.numpy(), gradient, rtol=2e-5, atol=1e-5)
+
+
+def test_einsum_broadcasts_and_complains():
+    a, b = np.ones((3, 1), "float32"), np.ones((4, 2), "float32")
+    np.testing.assert_array_equal(
+        ops.einsum("ij,jk->ik", a, b).numpy(), np.full((3, 2), 4.0)
+    )
+    whole = ops.einsum("ij,jk->ik", np.eye(2, dtype="int32"), np.ones((2, 2), "int32"))
+    assert whole.dtype == "int32"
+    with pytest.raises(ValueError, match="must name each"):
+        ops.einsum("ij,jk->ik", np.ones(3, "float32"), b)
+    with pytest.raises(ValueError, match="'j' names axes of different sizes: 5"):
+        ops.einsum("ij,jk->ik", np.ones((3, 5), "float32"), b)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 from lamella import _core
 from lamella._core import Tensor
@@ -246,6 +247,8 @@ def einsum(subscripts: str, *operands: Any, **kwargs: Any) -> Tensor:
     if kwargs:
         raise ValueError(f"einsum: unknown arguments {sorted(kwargs)}")
     tensors = [to_tensor(x) for x in operands]
+    if len(tensors) == 2 and (result := _product(subscripts, *tensors)) is not None:
+        return result
     terms, output = _parse(subscripts, tensors)
     current, labels = tensors[0], terms[0]
     if len(tensors) == 1:
@@ -257,6 +260,92 @@ def einsum(subscripts: str, *operands: Any, **kwargs: Any) -> Tensor:
     if order == tuple(range(len(order))):
         return current
     return _core.transpose(current, order)
+
+
+class _Plan(NamedTuple):
+    """A product of two terms as one product of matrices.
+
+    Attributes:
+        left: order of the first operand's axes, or None where they stay: those of the
+            batch, its own, the summed ones.
+        right: the same of the second: batch, summed, its own.
+        shared: pairs of axes with the same letter.
+        counts: axes of the batch, of the first alone, summed, of the second alone.
+        output: order of the result's axes, or None.
+    """
+
+    left: tuple[int, ...] | None
+    right: tuple[int, ...] | None
+    shared: tuple[tuple[int, int], ...]
+    counts: tuple[int, int, int, int]
+    output: tuple[int, ...] | None
+
+
+@functools.lru_cache(maxsize=256)
+def _plan(subscripts: str, rank_a: int, rank_b: int) -> _Plan | None:
+    """Return the plan of plain subscripts; None where a letter needs more than that."""
+    left, arrow, output = subscripts.replace(" ", "").partition("->")
+    a, comma, b = left.partition(",")
+    letters, both = set(a) | set(b), set(a) & set(b)
+    if not (
+        arrow
+        and comma
+        and a.isalpha()
+        and b.isalpha()
+        and (len(a), len(b)) == (rank_a, rank_b)
+        and all(len(set(t)) == len(t) for t in (a, b, output))
+        and set(output) <= letters
+        and letters - set(output) <= both  # what is summed is summed over both
+    ):
+        return None
+    batch = [c for c in a if c in b and c in output]
+    summed = [c for c in a if c in b and c not in output]
+    only_a = [c for c in a if c not in b]
+    only_b = [c for c in b if c not in a]
+
+    def order(letters: list[str], term: str) -> tuple[int, ...] | None:
+        axes = tuple(term.index(c) for c in letters)
+        return None if axes == tuple(range(len(axes))) else axes
+
+    result = "".join(batch + only_a + only_b)
+    return _Plan(
+        order([*batch, *only_a, *summed], a),
+        order([*batch, *summed, *only_b], b),
+        tuple((a.index(c), b.index(c)) for c in (*batch, *summed)),
+        (len(batch), len(only_a), len(summed), len(only_b)),
+        order(list(output), result),
+    )
+
+
+def _product(subscripts: str, a: Tensor, b: Tensor) -> Tensor | None:
+    """Return the einsum of operands of known sizes; None where no plan will do."""
+    plan = _plan(subscripts, a.ndim, b.ndim)
+    if plan is None:
+        return None
+    left, right = a.shape, b.shape
+    if (
+        None in left
+        or None in right
+        or any(left[i] != right[j] for i, j in plan.shared)
+    ):
+        return None
+    if plan.left is not None:
+        a = _core.transpose(a, plan.left)
+        left = a.shape
+    if plan.right is not None:
+        b = _core.transpose(b, plan.right)
+        right = b.shape
+    batch, rows, summed, _ = plan.counts
+    single = plan.counts[1:] == (1, 1, 1)
+    if not single or batch > 1:
+        lead = (math.prod(left[:batch]),) if batch else ()
+        k = math.prod(left[batch + rows :])
+        a = _core.reshape(a, (*lead, math.prod(left[batch : batch + rows]), k))
+        b = _core.reshape(b, (*lead, k, math.prod(right[batch + summed :])))
+    out = matmul(a, b)
+    if not single or batch > 1:
+        out = _core.reshape(out, (*left[: batch + rows], *right[batch + summed :]))
+    return out if plan.output is None else _core.transpose(out, plan.output)
 
 
 def _parse(subscripts: str, tensors: list[Tensor]) -> tuple[list[str], str]:
@@ -326,6 +415,12 @@ def _contract(
         elif b.shape[j] == 1 and a.shape[i] != 1:
             size[c] = a.dims[i]
             b = _core.broadcast_to(b, (*b.dims[:j], size[c], *b.dims[j + 1 :]))
+        elif None not in (a.shape[i], b.shape[j]) and a.shape[i] != b.shape[j]:
+            raise ValueError(
+                f"einsum: {c!r} names axes of different sizes: {a.shape[i]} in "
+                f"{left!r} of shape {a.shape}, {b.shape[j]} in {right!r} of shape "
+                f"{b.shape}"
+            )
 
     def flat(x: Tensor, labels: str, *groups: list[str]) -> Tensor:
         order = [labels.index(c) for group in groups for c in group]
