@@ -64,6 +64,26 @@ bool as_axes(PyObject* o, ops::Axes& axes) {
   return true;
 }
 
+/// A tuple of known sizes.
+bool as_sizes(PyObject* o, Shape& shape) {
+  if (o == nullptr || PyTuple_CheckExact(o) == 0) return false;
+  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(o); ++i) {
+    std::int64_t size = 0;
+    if (!as_int(PyTuple_GET_ITEM(o, i), size) || size < 0) return false;
+    shape.push_back(Dim(size));
+  }
+  return true;
+}
+
+/// Two tensors of one floating type.
+struct Pair {
+  const Tensor *x, *y;
+  explicit Pair(const Arguments& a) : x(floating(a[0])), y(floating(a[1])) {}
+  explicit operator bool() const {
+    return x != nullptr && y != nullptr && x->dtype() == y->dtype();
+  }
+};
+
 template <Tensor (*op)(const Tensor&, const ops::Axes&, bool)>
 bool reduce(const Arguments& a, Tensor& result) {
   const Tensor* x = floating(a[0]);
@@ -121,20 +141,20 @@ bool clip(const Arguments& a, Tensor& result) {
   return true;
 }
 
-/// Elements and vectors of matrices and vectors.
+/// Of vectors and matrices.
 bool dot(const Arguments& a, Tensor& result) {
-  const Tensor* x = floating(a[0]);
-  const Tensor* y = floating(a[1]);
-  if (x == nullptr || y == nullptr || x->dtype() != y->dtype()) return false;
+  const Pair both(a);
+  if (!both) return false;
+  const auto [x, y] = both;
   if (x->rank() < 1 || x->rank() > 2 || y->rank() < 1 || y->rank() > 2) return false;
   result = ops::matmul(*x, *y);
   return true;
 }
 
 bool outer(const Arguments& a, Tensor& result) {
-  const Tensor* x = floating(a[0]);
-  const Tensor* y = floating(a[1]);
-  if (x == nullptr || y == nullptr || x->dtype() != y->dtype()) return false;
+  const Pair both(a);
+  if (!both) return false;
+  const auto [x, y] = both;
   result = ops::mul(ops::reshape(*x, {Dim(x->size()), Dim(1)}),
                     ops::reshape(*y, {Dim(1), Dim(y->size())}));
   return true;
@@ -238,13 +258,8 @@ PyObject* reshape_method(PyObject* self, PyObject* const* sizes, Py_ssize_t rank
 
 bool broadcast_to(const Arguments& a, Tensor& result) {
   const Tensor* x = floating(a[0]);
-  if (x == nullptr || a[1] == nullptr || PyTuple_CheckExact(a[1]) == 0) return false;
   Shape shape;
-  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(a[1]); ++i) {
-    std::int64_t size = 0;
-    if (!as_int(PyTuple_GET_ITEM(a[1], i), size) || size < 0) return false;
-    shape.push_back(Dim(size));
-  }
+  if (x == nullptr || !as_sizes(a[1], shape)) return false;
   result = ops::broadcast_to(*x, shape);
   return true;
 }
@@ -300,18 +315,13 @@ bool like(const Arguments& a, Tensor& result) {
 template <int kValue>
 bool filled(const Arguments& a, Tensor& result) {
   DType dtype{};
-  if (a[0] == nullptr || PyTuple_CheckExact(a[0]) == 0 || is_tracing()) return false;
+  Shape shape;
+  if (is_tracing() || !as_sizes(a[0], shape)) return false;
   static PyObject* settings =  // of lamella.config; never given back
       py::object(py::module_::import("lamella._support").attr("_settings")).release().ptr();
   PyObject* name =
       a[1] != nullptr && a[1] != Py_None ? a[1] : PyDict_GetItemString(settings, "floatx");
   if (!as_floating_type(name, dtype)) return false;
-  Shape shape;
-  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(a[0]); ++i) {
-    std::int64_t size = 0;
-    if (!as_int(PyTuple_GET_ITEM(a[0], i), size) || size < 0) return false;
-    shape.push_back(Dim(size));
-  }
   result = Tensor::full(shape, kValue, dtype);
   return true;
 }

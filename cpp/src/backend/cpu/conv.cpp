@@ -67,13 +67,13 @@ void run_gather(const Gather<T>& p, const WeightView<T>& view, const Epilogue<T>
   }
   if (plan.fits && prefers_few<T>(plan)) {
     pack_panels(p, view, packed, exec);
-    run_few(FewConv<T>{p, plan, packed, out, epilogue}, exec);
+    run_few(PanelConv<T>{p, plan, packed, out, epilogue}, exec);
     return;
   }
   plan = plan_bands(p, kBandPixels, true);
   pack_panels(p, view, packed, exec);
   if (plan.fits) {
-    run_direct(DirectConv<T>{p, plan, packed, out, epilogue}, exec);
+    run_direct(PanelConv<T>{p, plan, packed, out, epilogue}, exec);
   } else {
     std::fill(workspace, workspace + p.k, T(0));
     run_implicit(ImplicitConv<T>{p, out, packed, workspace, epilogue}, exec);

@@ -132,6 +132,16 @@ BandPlan plan_bands(const Gather<T>& p, std::int64_t most_pixels, bool skips, bo
   return b;
 }
 
+/// A gather over bands by panels of its results' channels.
+template <class T>
+struct PanelConv {
+  Gather<T> gather;
+  BandPlan plan;
+  const T* packed;  // panels (next_narrow_panel) of n columns and taps * k rows
+  T* out;           // of the group's first channel
+  Epilogue<T> epilogue;
+};
+
 template <class T>
 std::int64_t count_bands(const Gather<T>& p, const BandPlan& b) {
   return p.batch * p.axis[0].grid * b.bands1 * b.bands2;

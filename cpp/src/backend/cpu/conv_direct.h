@@ -11,18 +11,9 @@ inline namespace LAMELLA_ISA_NAMESPACE {
 inline constexpr std::int64_t kNearBytes = 24 << 10;  // of weights that stay in the first cache
 inline constexpr std::int64_t kDirectUnits = 16;      // pieces of work wanted
 
-template <class T>
-struct DirectConv {
-  Gather<T> gather;
-  BandPlan plan;
-  const T* packed;  // panels (next_narrow_panel) of n columns and taps * k rows
-  T* out;           // of the group's first channel
-  Epilogue<T> epilogue;
-};
-
 // Tiles of results [i0, i1) of a block for columns [j, j + panel.cols).
 template <class T>
-void direct_tiles(const DirectConv<T>& c, const Panel& panel, std::int64_t j,
+void direct_tiles(const PanelConv<T>& c, const Panel& panel, std::int64_t j,
                   const BandPixels& pixels, std::int64_t i0, std::int64_t i1, T* out,
                   GatherTile<T> tile) {
   Epilogue<T> epilogue = c.epilogue;
@@ -50,7 +41,7 @@ void direct_tiles(const DirectConv<T>& c, const Panel& panel, std::int64_t j,
 
 // The runs of taps of a block of results with the same taps; returns how many.
 template <class T>
-int block_segments(const DirectConv<T>& c, const T* base, std::int64_t at, const Span& s0,
+int block_segments(const PanelConv<T>& c, const T* base, std::int64_t at, const Span& s0,
                    const Span& s1, const Span& s2, std::int64_t width, Segment<T>* segments) {
   const Axis* a = c.gather.axis;
   const std::int64_t k = c.gather.k;
@@ -71,7 +62,7 @@ int block_segments(const DirectConv<T>& c, const T* base, std::int64_t at, const
 
 /// Columns [j0, j1) of a block of a band.
 template <class T>
-void direct_block(const DirectConv<T>& c, const Band<T>& band, const Span& s0, const Span& s1,
+void direct_block(const PanelConv<T>& c, const Band<T>& band, const Span& s0, const Span& s1,
                   const Span& s2, std::int64_t j0, std::int64_t j1, BandPixels& pixels) {
   const Axis* a = c.gather.axis;
   locate_pixels(c.gather, c.plan, s1.count, s2.count, pixels);
@@ -102,7 +93,7 @@ void direct_block(const DirectConv<T>& c, const Band<T>& band, const Span& s0, c
 
 /// Columns [j0, j1) of bands [b0, b1).
 template <class T>
-void direct_bands(const DirectConv<T>& c, std::int64_t b0, std::int64_t b1, std::int64_t j0,
+void direct_bands(const PanelConv<T>& c, std::int64_t b0, std::int64_t b1, std::int64_t j0,
                   std::int64_t j1) {
   alignas(64) T buffer[kBandBytes / static_cast<std::int64_t>(sizeof(T))];
   BandPixels pixels{};
@@ -122,7 +113,7 @@ void direct_bands(const DirectConv<T>& c, std::int64_t b0, std::int64_t b1, std:
 }
 
 template <class T>
-void run_direct(const DirectConv<T>& c, const Exec& exec) {
+void run_direct(const PanelConv<T>& c, const Exec& exec) {
   constexpr std::int64_t kW = kPanelWidth<T>;
   const std::int64_t bands = count_bands(c.gather, c.plan);
   const std::int64_t panels = (c.gather.n + kW - 1) / kW;

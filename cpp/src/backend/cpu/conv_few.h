@@ -15,15 +15,6 @@ inline namespace LAMELLA_ISA_NAMESPACE {
 inline constexpr std::int64_t kFewElements = 128;  // of a sum at most
 
 template <class T>
-struct FewConv {
-  Gather<T> gather;
-  BandPlan plan;
-  const T* packed;  // panels (next_narrow_panel) of n columns and taps * k rows
-  T* out;           // of the group's first channel
-  Epilogue<T> epilogue;
-};
-
-template <class T>
 bool prefers_few(const BandPlan& plan) {
   return plan.runs * plan.run <= kFewElements;
 }
@@ -150,7 +141,7 @@ FewRowFn<T> few_row_for(PanelKind kind, std::int64_t count) {
 }
 
 template <class T>
-void few_bands(const FewConv<T>& c, std::int64_t b0, std::int64_t b1) {
+void few_bands(const PanelConv<T>& c, std::int64_t b0, std::int64_t b1) {
   alignas(64) T buffer[kBandBytes / static_cast<std::int64_t>(sizeof(T))];
   std::int64_t runs[kBandRuns];
   locate_runs(c.gather, c.plan, runs);
@@ -190,7 +181,7 @@ void few_bands(const FewConv<T>& c, std::int64_t b0, std::int64_t b1) {
 }
 
 template <class T>
-void run_few(const FewConv<T>& c, const Exec& exec) {
+void run_few(const PanelConv<T>& c, const Exec& exec) {
   const std::int64_t cost = c.plan.rows * c.plan.cols * c.plan.runs * c.plan.run * c.gather.n;
   parallel_for(exec, count_bands(c.gather, c.plan), kGemmGrain / std::max<std::int64_t>(1, cost),
                [&](std::int64_t b0, std::int64_t b1) { few_bands(c, b0, b1); });
